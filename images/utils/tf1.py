@@ -1,0 +1,33 @@
+"""The one door to the TensorFlow 1 API and to TF-Slim.
+
+Every module says `from images.utils.tf1 import tf, slim`, so that what has to be
+done before TF-Slim can be used on a current TensorFlow is done once, here.
+"""
+import importlib
+import os
+import sys
+
+# TensorFlow reads this when it is loaded: 1 hides its INFO lines, keeps warnings.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
+
+import tensorflow.compat.v1 as tf  # noqa: E402
+
+# TensorFlow looks up the layers that TF-Slim is built on under this name, where
+# the tf_keras wheel used to keep them; it now keeps them in tf_keras.src.
+_LEGACY_LAYERS = 'tf_keras.legacy_tf_layers'
+
+
+def _alias_legacy_layers():
+  """Make `tf_keras.legacy_tf_layers` importable where the wheel hides it."""
+  if importlib.util.find_spec(_LEGACY_LAYERS) is not None:
+    return
+  hidden = _LEGACY_LAYERS.replace('tf_keras.', 'tf_keras.src.')
+  for suffix in ('', '.base', '.convolutional', '.core', '.normalization', '.pooling'):
+    sys.modules[_LEGACY_LAYERS + suffix] = importlib.import_module(hidden + suffix)
+
+
+_alias_legacy_layers()
+
+import tf_slim as slim  # noqa: E402
+
+__all__ = ['tf', 'slim']
