@@ -6,11 +6,15 @@ done before TF-Slim can be used on a current TensorFlow is done once, here.
 import importlib
 import os
 import sys
+import warnings
 
 # TensorFlow reads this when it is loaded: 1 hides its INFO lines, keeps warnings.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
 
 import tensorflow.compat.v1 as tf  # noqa: E402
+
+# The layers below TF-Slim call themselves deprecated, layer by layer; there are no others.
+warnings.filterwarnings('ignore', category=UserWarning, module=r'tensorflow\.python\.keras')
 
 # TensorFlow looks up the layers that TF-Slim is built on under this name, where
 # the tf_keras wheel used to keep them; it now keeps them in tf_keras.src.

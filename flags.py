@@ -1,0 +1,223 @@
+"""Every flag of train_image_classifiers.py, once.
+
+Seven groups of what a user may want to set: data set, preprocessing, model, learning
+rate, optimizer, logging, performance; and after them what evaluation and finetuning
+need beyond those. Only train_image_classifiers.py reads the values.
+"""
+from absl import flags
+
+TASK_TYPES = ['pretrain', 'finetune', 'evaluate', 'predict', 'export']
+OPTIMIZERS = ['adadelta', 'adagrad', 'adam', 'ftrl', 'momentum', 'sgd', 'rmsprop']
+
+# ---- Data set ----
+
+flags.DEFINE_string(
+    'dataset_name', 'mock',
+    'Name of the data set, a key of datasets_map in images/datasets/dataset_factory.py: '
+    'mock (random images, no files), mnist, cifar10, flowers, digits, image_folder.')
+flags.DEFINE_string(
+    'dataset_dir', None,
+    'Directory of the TFRecord files, any path that tf.io.gfile opens.')
+flags.DEFINE_integer(
+    'num_sample_per_epoch', None,
+    'Number of images in an epoch; by default the number of records in the training '
+    'files (1,281,167 for mock).', lower_bound=1)
+flags.DEFINE_integer(
+    'num_classes', 100,
+    'Number of classes; labels lie in [0, num_classes).', lower_bound=1)
+flags.DEFINE_string(
+    'train_files', None,
+    'Comma-separated names or glob patterns of the training files under dataset_dir, '
+    "such as '0.tfrecord,1.tfrecord'; by default the data set's own list.")
+
+# ---- Preprocessing ----
+
+flags.DEFINE_string(
+    'preprocessing_name', None,
+    'Name of the preprocessing, a key of preprocessing_fn_map in '
+    "images/preprocessing/preprocessing_factory.py; by default the network's own.")
+flags.DEFINE_integer(
+    'shuffle_buffer_size', 1024,
+    'Number of records from which the next one is drawn; 1 keeps the order in the files.',
+    lower_bound=1)
+flags.DEFINE_integer(
+    'num_parallel_batches', 8,
+    'Times batch_size: the number of images that are prepared at the same time.',
+    lower_bound=1)
+flags.DEFINE_integer(
+    'prefetch_buffer_size', 32,
+    'Number of batches that are prepared ahead of the training step.', lower_bound=1)
+flags.DEFINE_integer(
+    'num_preprocessing_threads', 16,
+    'Number of threads that prepare images, in a pool of their own.', lower_bound=1)
+flags.DEFINE_bool(
+    'datasets_use_caching', False,
+    'Keep the encoded records in memory after the first epoch. Each rank then keeps its '
+    'share of the records for the whole run.')
+
+# ---- Model ----
+
+flags.DEFINE_enum(
+    'task_type', 'pretrain', TASK_TYPES,
+    'What to do: train from random weights, train from the weights of a checkpoint, '
+    'measure accuracy, classify image files, or write a SavedModel.')
+flags.DEFINE_string(
+    'model_name', 'inception_resnet_v2',
+    'Name of the network, a key of models_map in images/models/model_factory.py.')
+flags.DEFINE_integer(
+    'num_epochs', 100,
+    'Training ends after this many epochs or at stop_at_step, whichever is first.',
+    lower_bound=1)
+flags.DEFINE_float(
+    'weight_decay', 0.00004,
+    "Factor of the networks' L2 regularization loss.", lower_bound=0)
+flags.DEFINE_float(
+    'max_gradient_norm', None,
+    'Clip the gradients to this global norm; by default they are not clipped.',
+    lower_bound=0)
+flags.DEFINE_integer(
+    'batch_size', 32,
+    'Number of images in a step of one rank.', lower_bound=1)
+flags.DEFINE_string(
+    'model_dir', None,
+    'Directory of the checkpoint that finetune starts from, or that evaluate, predict '
+    'and export use.')
+flags.DEFINE_string(
+    'ckpt_file_name', None,
+    'Name of the checkpoint in model_dir, such as resnet_v1_50.ckpt or model.ckpt-1234.')
+
+# ---- Learning rate ----
+
+flags.DEFINE_integer(
+    'warmup_steps', 0,
+    'Number of steps in which the learning rate rises to its value.', lower_bound=0)
+flags.DEFINE_enum(
+    'warmup_scheme', 't2t', ['t2t'],
+    't2t (Tensor2Tensor): start at 1/100 of the learning rate, rise exponentially.')
+flags.DEFINE_enum(
+    'decay_scheme', None, ['luong234', 'luong5', 'luong10'],
+    'When the learning rate decays: luong234 after 2/3 of all steps, in 4 halvings; '
+    'luong5 after 1/2, in 5; luong10 after 1/2, in 10. By default from the start, in '
+    'the manner of learning_rate_decay_type.')
+flags.DEFINE_float(
+    'learning_rate_decay_factor', 0.94,
+    'Factor of each exponential decay.', lower_bound=0)
+flags.DEFINE_enum(
+    'learning_rate_decay_type', 'exponential',
+    ['fixed', 'exponential', 'polynomial', 'cosine'],
+    'How the learning rate decays: not at all, by learning_rate_decay_factor at '
+    'intervals, linearly, or along a half cosine to end_learning_rate at the last step.')
+flags.DEFINE_float(
+    'learning_rate', 0.01,
+    'Learning rate before warm-up and decay.', lower_bound=0)
+flags.DEFINE_float(
+    'end_learning_rate', 0.0001,
+    'Floor of every decay.', lower_bound=0)
+
+# ---- Optimizer ----
+
+flags.DEFINE_enum('optimizer', 'rmsprop', OPTIMIZERS, 'Name of the optimizer.')
+flags.DEFINE_float('adadelta_rho', 0.95, 'Adadelta: decay rate.')
+flags.DEFINE_float(
+    'adagrad_initial_accumulator_value', 0.1, 'AdaGrad: start value of the accumulators.')
+flags.DEFINE_float('adam_beta1', 0.9, 'Adam: decay rate of the first moment.')
+flags.DEFINE_float('adam_beta2', 0.999, 'Adam: decay rate of the second moment.')
+flags.DEFINE_float('opt_epsilon', 1.0, 'Adam, RMSProp, Adadelta: epsilon.')
+flags.DEFINE_float('ftrl_learning_rate_power', -0.5, 'FTRL: power of the learning rate.')
+flags.DEFINE_float(
+    'ftrl_initial_accumulator_value', 0.1, 'FTRL: start value of the accumulators.')
+flags.DEFINE_float('ftrl_l1', 0.0, 'FTRL: strength of the L1 regularization.')
+flags.DEFINE_float('ftrl_l2', 0.0, 'FTRL: strength of the L2 regularization.')
+flags.DEFINE_float('momentum', 0.9, 'Momentum: the momentum.')
+flags.DEFINE_float('rmsprop_momentum', 0.9, 'RMSProp: the momentum.')
+flags.DEFINE_float('rmsprop_decay', 0.9, 'RMSProp: decay rate of the mean square.')
+
+# ---- Logging ----
+
+flags.DEFINE_integer(
+    'stop_at_step', 100,
+    'Training ends at this global step or after num_epochs, whichever is first.',
+    lower_bound=1)
+flags.DEFINE_integer(
+    'log_loss_every_n_iters', 10,
+    'Steps from one line of the log to the next.', lower_bound=1)
+flags.DEFINE_integer(
+    'profile_every_n_iters', 0,
+    'Steps from one timeline to the next; 0: no timelines.', lower_bound=0)
+flags.DEFINE_integer(
+    'profile_at_task', 0,
+    'Rank that writes the timelines; 0 is the chief.', lower_bound=0)
+flags.DEFINE_bool(
+    'log_device_placement', False, 'Log on which device each operation runs.')
+flags.DEFINE_bool(
+    'print_model_statistics', False,
+    'Print name, shape and size of every trainable variable.')
+flags.DEFINE_string(
+    'hooks', 'StopAtStepHook,ProfilerHook,LoggingTensorHook,CheckpointSaverHook',
+    'Comma-separated names of the training hooks, keys of HOOKS in '
+    'images/utils/hooks_utils.py.')
+
+# ---- Performance ----
+
+flags.DEFINE_bool(
+    'use_fp16', True,
+    'Compute in half precision with float32 variables, loss and checkpoints.')
+flags.DEFINE_float(
+    'loss_scale', 1.0,
+    'Factor of the loss in half precision; 0 finds and adapts it while training.',
+    lower_bound=0)
+flags.DEFINE_bool(
+    'enable_paisoar', True,
+    'Train data-parallel through Horovod, also with a single process; False needs no '
+    'Horovod.')
+flags.DEFINE_string(
+    'protocol', 'grpc',
+    "'grpc' or 'grpc+verbs', taken for the sake of existing command lines: Horovod brings "
+    'its own transport, named in a line at start.')
+
+# ---- Beyond the groups above ----
+
+flags.DEFINE_string(
+    'output_dir', None,
+    'Directory of checkpoints, event files, timelines and the record of the run. A run '
+    'that finds a checkpoint there goes on from it. By default a new directory '
+    'runs/<date>-<time>-<model>-<dataset>.')
+flags.DEFINE_integer(
+    'save_checkpoint_every_n_iters', 1000,
+    'Steps from one checkpoint to the next; the last step is always saved.', lower_bound=1)
+flags.DEFINE_integer(
+    'max_checkpoints_to_keep', 5, 'Number of newest checkpoints that are kept.', lower_bound=1)
+flags.DEFINE_float(
+    'num_epochs_per_decay', 2.0,
+    'Epochs from one exponential decay of the learning rate to the next.',
+    lower_bound=1e-6)
+flags.DEFINE_integer(
+    'train_image_size', None,
+    "Height and width of the network's input in pixels; by default the network's own.",
+    lower_bound=1)
+flags.DEFINE_integer(
+    'seed', 1, 'Seed of the weights and of the order and distortions of the images.')
+flags.DEFINE_float(
+    'max_bad_fraction', 0.01,
+    'Fraction of the images of an epoch that may be undecodable before the run ends; '
+    'such images are skipped and counted.', lower_bound=0, upper_bound=1)
+flags.DEFINE_enum(
+    'half_dtype', 'auto', ['auto', 'float16', 'bfloat16'],
+    'Half precision of use_fp16. auto: float16 on a GPU; on a CPU bfloat16 where the '
+    'processor has instructions for it, else float32.')
+flags.DEFINE_string(
+    'eval_files', None,
+    'Comma-separated names or glob patterns of the evaluation files under dataset_dir; '
+    "by default the data set's own list.")
+flags.DEFINE_string(
+    'checkpoint_exclude_scopes', None,
+    'finetune: comma-separated scopes of variables that are not loaded.')
+flags.DEFINE_string(
+    'trainable_scopes', None,
+    'Comma-separated scopes of the variables that are trained; by default all.')
+flags.DEFINE_bool(
+    'restore_moving_averages', False,
+    "finetune: load batch normalization's moving averages too.")
+flags.DEFINE_string(
+    'predict_files', None,
+    'predict: comma-separated names or glob patterns of image files.')

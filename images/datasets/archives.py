@@ -1,0 +1,157 @@
+"""Finds, downloads and reads the raw archives of the data sets."""
+import contextlib
+import functools
+import gzip
+import http.client
+import os
+import posixpath
+import shutil
+import tarfile
+import tempfile
+import urllib.request
+import zlib
+
+from images.datasets.progress import Progress
+from images.datasets.raw_data import ConversionError
+from images.datasets.tfrecord import partial_name, publish
+
+_CHUNK = 1 << 20
+_TIMEOUT_SECONDS = 60
+_REDOWNLOAD = 'remove it and download it again'
+
+
+def fetch(names, url, *, source_dir, dataset_dir, inside=None):
+  """Return the path of a raw archive or of what was unpacked from it.
+
+  Args:
+    names: list of strings, the file or folder names that will do, best first; the
+      first one is the name that a download gets.
+    url: string, where to download it when it is nowhere; only without source_dir.
+    source_dir: string or None, the only folder to look in.
+    dataset_dir: string, the folder to look in, and to download to, without source_dir.
+    inside: string or None, a name by which the folder looked in is known to be itself
+      the unpacked one.
+
+  Raises:
+    ConversionError: it is not there, or cannot be downloaded.
+  """
+  folder = source_dir or dataset_dir
+  for name in names:
+    path = os.path.join(folder, name)
+    if os.path.exists(path):
+      return path
+  if inside is not None and os.path.exists(os.path.join(folder, inside)):
+    return folder
+  if source_dir:
+    raise ConversionError(f'--source_dir={source_dir} has no {" or ".join(names)}')
+  return download(url, os.path.join(dataset_dir, names[0]))
+
+
+def download(url, path):
+  """Download `url` to `path`, which exists only once it is whole; return `path`."""
+  partial = partial_name(path)
+  try:
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
+      expected = response.headers.get('Content-Length')
+      expected = None if expected is None else int(expected)
+      done = _save(response, partial, Progress(f'Downloading {url}', expected, unit=' bytes'))
+    if expected not in (None, done):
+      raise ConversionError(f'{url} broke off after {done} of {expected} bytes; try again')
+    publish(partial, path)
+  # An unreachable or silent server and a full disk all bring OSErrors.
+  except (OSError, http.client.HTTPException, ValueError) as error:
+    raise ConversionError(
+        f'cannot download {url} to {path}: {error}; fetch it elsewhere and name its folder '
+        'with --source_dir') from error
+  finally:
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(partial)
+  return path
+
+
+def _save(response, path, progress):
+  """Write what `response` sends to the file `path`; return the number of bytes."""
+  done = 0
+  with open(path, 'wb') as file:
+    while chunk := response.read(_CHUNK):
+      file.write(chunk)
+      done += len(chunk)
+      progress.show(done)
+  progress.finish(done)
+  return done
+
+
+@contextlib.contextmanager
+def reading(path):
+  """Turn the errors that a damaged archive brings into a ConversionError that names it."""
+  try:
+    yield
+  except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+    raise ConversionError(f'{path} is damaged or cut short ({error}); {_REDOWNLOAD}') from error
+  except FileNotFoundError as error:
+    raise ConversionError(f'{error.filename} does not exist') from error
+
+
+def read_gzip(path):
+  """Return the bytes of a file, decompressed if its name ends in .gz."""
+  with reading(path), (gzip.open if path.endswith('.gz') else open)(path, 'rb') as file:
+    return file.read()
+
+
+def read_tree(path, *, scratch_dir):
+  """List the files within a tar archive or a folder.
+
+  Args:
+    path: string, a folder, or a tar archive, compressed or not.
+    scratch_dir: string, a folder with room for the decompressed archive.
+
+  Returns:
+    A list of (name, read), sorted by name: the path within the archive or folder,
+    with '/', and a function without arguments that returns the bytes. Nothing is
+    ever unpacked to a name that the archive chooses. Hidden files are left out.
+
+  Raises:
+    ConversionError: the archive is damaged.
+  """
+  files = _read_folder(path) if os.path.isdir(path) else _read_tar(path, scratch_dir)
+  # In a tar archive the last one of several files of one name counts.
+  visible = {name: read for name, read in files
+             if not any(part.startswith('.') for part in name.split('/'))}
+  return sorted(visible.items())
+
+
+def _read_folder(folder):
+  def read(path):
+    with open(path, 'rb') as file:
+      return file.read()
+  def fail(error):
+    raise error
+  for parent, _, names in os.walk(folder, onerror=fail, followlinks=True):
+    for name in names:
+      path = os.path.join(parent, name)
+      yield os.path.relpath(path, folder).replace(os.sep, '/'), functools.partial(read, path)
+
+
+def _read_tar(path, scratch_dir):
+  with reading(path):
+    archive = tarfile.TarFile(fileobj=_decompressed(path, scratch_dir))
+    members = [member for member in archive if member.isfile()]
+  def read(member):
+    return archive.extractfile(member).read()
+  for member in members:
+    yield posixpath.normpath(member.name), functools.partial(read, member)
+
+
+def _decompressed(path, scratch_dir):
+  """Return a file object with the decompressed bytes of `path`.
+
+  It is a file without a name, which vanishes with the process: photos are read in
+  another order than the archive's, and a compressed archive cannot be sought.
+  """
+  copy = tempfile.TemporaryFile(dir=scratch_dir)  # noqa: SIM115 (it outlives this function)
+  with open(path, 'rb') as file:
+    compressed = file.read(2) == b'\x1f\x8b'
+  with (gzip.open if compressed else open)(path, 'rb') as file:
+    shutil.copyfileobj(file, copy, _CHUNK)
+  copy.seek(0)
+  return copy

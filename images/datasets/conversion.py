@@ -1,0 +1,114 @@
+"""Converts a raw data set into TFRecord files, labels.txt and manifest.json, all or nothing."""
+import contextlib
+import fcntl
+import glob
+import os
+import sys
+
+from images.datasets import (
+  cifar10,
+  digits,
+  flowers,
+  image_folder,
+  mnist,
+  shards,
+  tfrecord,
+)
+from images.datasets.raw_data import ConversionError
+from images.utils.name_utils import lookup
+
+DATASETS = {
+    'cifar10': cifar10,
+    'digits': digits,
+    'flowers': flowers,
+    'image_folder': image_folder,
+    'mnist': mnist,
+}
+
+
+def convert(dataset_name, dataset_dir, *, source_dir=None, max_bad_fraction=0.01, **options):
+  """Convert a data set; the same input always gives the same bytes.
+
+  An earlier conversion in `dataset_dir` stays as it is until the new one is whole; when
+  this fails or is killed, no new file has its final name. manifest.json comes last.
+
+  Args:
+    dataset_name: string, a key of DATASETS.
+    dataset_dir: string, a local folder, made if need be.
+    source_dir: string or None, where the raw data is; no network is used then.
+    max_bad_fraction: float, the proportion of images that may be impossible to decode.
+    **options: num_shards and validation_fraction, see `image_folder.read_raw`.
+
+  Returns:
+    The manifest (dict), see `tfrecord.write_manifest`.
+
+  Raises:
+    ConversionError: anything that its user has to put right.
+  """
+  module = lookup(DATASETS, dataset_name, 'data set (--dataset_name)')
+  if options and module is not image_folder:
+    raise ConversionError(f'{" and ".join("--" + name for name in sorted(options))}: only for '
+                          f'image_folder; the files of {dataset_name} are fixed')
+  if source_dir and not os.path.isdir(source_dir):
+    raise ConversionError(f'--source_dir={source_dir} is not a folder')
+  with _locked(dataset_dir):
+    _check_target(dataset_name, dataset_dir)
+    patterns = module.TRAIN_FILES + module.TEST_FILES
+    _remove(dataset_dir, [tfrecord.partial_name(pattern) for pattern in patterns])
+    data = module.read_raw(dataset_dir, source_dir=source_dir, **options)
+    entries = shards.write(data, dataset_dir, max_bad_fraction=max_bad_fraction)
+    _remove(dataset_dir, patterns, keep=entries)
+    manifest = {'dataset': dataset_name, 'classes': list(data.classes),
+                'train_files': list(data.train.files), 'test_files': list(data.test.files),
+                'files': entries}
+    tfrecord.write_labels(dataset_dir, data.classes)
+    tfrecord.write_manifest(dataset_dir, manifest)
+  _report_sizes(module, manifest)
+  return manifest
+
+
+@contextlib.contextmanager
+def _locked(dataset_dir):
+  """Make the folder, and keep other conversions out of it; the lock dies with the process."""
+  if '://' in dataset_dir:
+    raise ConversionError(f'--dataset_dir={dataset_dir}: convert into a local folder, then copy it')
+  os.makedirs(dataset_dir, exist_ok=True)
+  folder = os.open(dataset_dir, os.O_RDONLY)
+  try:
+    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    yield
+    os.fsync(folder)
+  except BlockingIOError:
+    raise ConversionError(f'another conversion into {dataset_dir} is running') from None
+  finally:
+    os.close(folder)
+
+
+def _check_target(dataset_name, dataset_dir):
+  try:
+    earlier = tfrecord.read_manifest(dataset_dir)
+  except ValueError:
+    return  # a damaged manifest is about to be replaced
+  if earlier and earlier['dataset'] != dataset_name:
+    raise ConversionError(f'{dataset_dir} holds the data set {earlier["dataset"]}; choose another '
+                          '--dataset_dir')
+  if earlier:
+    print(f'{dataset_dir} holds an earlier conversion, to be replaced once the new one is whole',
+          file=sys.stderr)
+
+
+def _report_sizes(module, manifest):
+  """Print which part has not the number of records that the data set is known by."""
+  for part, expected in getattr(module, 'SIZES', {}).items():
+    count = sum(manifest['files'][name]['records'] for name in manifest[f'{part}_files'])
+    if count != expected:
+      print(f'{manifest["dataset"]} {part}: {count:,} records, not the official {expected:,}',
+            file=sys.stderr)
+
+
+def _remove(dataset_dir, patterns, *, keep=()):
+  """Remove the files that match `patterns`, but those named in `keep`."""
+  for pattern in patterns:
+    for path in glob.glob(os.path.join(glob.escape(dataset_dir), pattern)):
+      if os.path.basename(path) not in keep:
+        os.remove(path)

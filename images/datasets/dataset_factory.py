@@ -1,0 +1,119 @@
+"""The data sets by name: their files, and the iterators that read them."""
+import collections
+import os
+
+from images.datasets import cifar10, digits, flowers, image_folder, mnist, tfrecord
+from images.utils import dataset_utils, name_utils
+from images.utils.tf1 import tf
+
+MOCK = 'mock'  # Random images without files.
+
+# name -> module with parse_fn(example), and where the files have names of their own,
+# TRAIN_FILES and TEST_FILES.
+datasets_map = {
+    'cifar10': cifar10,
+    'digits': digits,
+    'flowers': flowers,
+    'image_folder': image_folder,
+    'mnist': mnist,
+}
+
+# mock is as large as ImageNet's training set.
+_MOCK_RECORDS = 1281167
+
+DataSources = collections.namedtuple('DataSources', ['files', 'counts', 'manifest'])
+DataSources.__doc__ = 'Paths of TFRecord files, their record counts, and the manifest or None.'
+
+
+def get_data_sources(dataset_name, dataset_dir, file_names=None, *, is_training=True):
+  """Return the DataSources of a data set: which files there are, and how large.
+
+  Args:
+    dataset_name: string, a key of datasets_map, or 'mock'.
+    dataset_dir: string, the directory of the files.
+    file_names: string, comma-separated names or glob patterns under dataset_dir; by
+      default the data set's own list.
+    is_training: bool, whether the training or the evaluation files are wanted.
+
+  Raises:
+    ValueError: unknown data set, no dataset_dir, no list of files, or an empty or
+      corrupt file.
+    FileNotFoundError: a file is missing.
+  """
+  if dataset_name == MOCK:
+    return DataSources([], [_MOCK_RECORDS], None)
+  dataset = _lookup(dataset_name)
+  flag, attribute = ('train_files', 'TRAIN_FILES') if is_training else ('eval_files', 'TEST_FILES')
+  if not dataset_dir:
+    raise ValueError(f'--dataset_dir is needed with --dataset_name={dataset_name}')
+  patterns = file_names.split(',') if file_names else getattr(dataset, attribute, None)
+  if not patterns:
+    raise ValueError(f'--{flag} is needed: the data set {dataset_name!r} has no list of its own')
+  files = [path for pattern in patterns for path in _expand(dataset_dir, pattern.strip(), flag)]
+  manifest = tfrecord.read_manifest(dataset_dir)
+  return DataSources(files, tfrecord.record_counts(files, manifest), manifest)
+
+
+def _lookup(dataset_name):
+  known = {MOCK: None, **datasets_map}
+  return name_utils.lookup(known, dataset_name, 'data set (--dataset_name)')
+
+
+def _expand(dataset_dir, pattern, flag):
+  """Return the sorted paths that a name or glob pattern stands for."""
+  path = os.path.join(dataset_dir, pattern)
+  if not any(character in pattern for character in '*?['):
+    return [path]
+  found = sorted(tf.io.gfile.glob(path))
+  if not found:
+    raise FileNotFoundError(
+        f'no file matches {path}: check --dataset_dir and --{flag}, or make the data set with '
+        'images/datasets/download_and_convert_data.py')
+  return found
+
+
+def check_labels(data_sources, num_classes):
+  """Raise ValueError where the manifest tells of labels outside [0, num_classes)."""
+  entries = (data_sources.manifest or {}).get('files', {})
+  for path in data_sources.files:
+    low, high = entries.get(os.path.basename(path), {}).get('labels', (0, 0))
+    if low < 0 or high >= num_classes:
+      raise ValueError(f'{path} has labels from {low} to {high}, outside [0, {num_classes}): set '
+                       f'--num_classes={high + 1}')
+
+
+def get_dataset_iterator(dataset_name, train_image_size, preprocessing_fn, data_sources, *,
+                         num_classes, batch_size, seed, **pipeline):
+  """Return the iterator of training batches; its get_next() gives (images, labels).
+
+  Args:
+    dataset_name: string, a key of datasets_map, or 'mock'.
+    train_image_size: int, height and width of the images in pixels.
+    preprocessing_fn: function (image, height, width, seed) to a float image.
+    data_sources: DataSources of the training files.
+    num_classes: int, labels lie in [0, num_classes).
+    batch_size: int, images of a batch.
+    seed: int, the seed of order and distortions.
+    **pipeline: further arguments of dataset_utils.training_iterator().
+  """
+  if dataset_name == MOCK:
+    return dataset_utils.mock_iterator(image_size=train_image_size, num_classes=num_classes,
+                                       batch_size=batch_size, seed=seed)
+  return dataset_utils.training_iterator(
+      data_sources.files, data_sources.counts, _lookup(dataset_name).parse_fn, preprocessing_fn,
+      image_size=train_image_size, num_classes=num_classes, batch_size=batch_size, seed=seed,
+      **pipeline)
+
+
+def get_evaluation_iterator(dataset_name, image_size, preprocessing_fn, data_sources, *,
+                            num_classes, batch_size, **pipeline):
+  """Return an iterator over this rank's share of the evaluation files, each image once.
+
+  Arguments as of get_dataset_iterator(); the files have to be evaluation files.
+  """
+  if dataset_name == MOCK:
+    raise ValueError('--dataset_name=mock has no images to evaluate: name a data set')
+  return dataset_utils.evaluation_iterator(
+      data_sources.files, _lookup(dataset_name).parse_fn, preprocessing_fn,
+      image_size=image_size, num_classes=num_classes, batch_size=batch_size,
+      num_records=sum(data_sources.counts), **pipeline)

@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""Downloads a data set and converts it into TFRecord files.
+
+  python images/datasets/download_and_convert_data.py \
+    --dataset_name=cifar10 --dataset_dir=/tmp/data/cifar10
+
+  python images/datasets/download_and_convert_data.py --dataset_name=image_folder \
+    --source_dir=photos --validation_fraction=0.1 --dataset_dir=/tmp/data/photos
+
+Raw archives that already lie in dataset_dir are not downloaded again, and with
+--source_dir nothing is downloaded at all. Run again, it converts again: the earlier
+files stay until the new ones are whole. Beyond what training needs, this needs
+Pillow (pip install pillow), and the digits need scikit-learn.
+"""
+import os
+import sys
+
+from absl import app, flags
+
+DATASET_NAMES = ['cifar10', 'digits', 'flowers', 'image_folder', 'mnist']
+
+
+def define_flags():
+  """Define this script's flags; not at import, as training has flags of the same names."""
+  flags.DEFINE_enum('dataset_name', None, DATASET_NAMES, 'Which data set.')
+  flags.DEFINE_string('dataset_dir', None, 'Local folder for the TFRecord files; made if need be.')
+  flags.DEFINE_string(
+      'source_dir', None, 'Folder with the raw archives, or with what was unpacked from them; '
+      'nothing is downloaded then. For image_folder: the root of train/<class>/ and '
+      'test/<class>/, or of <class>/.')
+  flags.DEFINE_integer('num_shards', None, 'image_folder: files of each part (5 if not given).',
+                       lower_bound=1, upper_bound=500)
+  flags.DEFINE_float(
+      'validation_fraction', None, 'image_folder without a test folder: the proportion of every '
+      'class for the test part, in [0, 1) (0 if not given).', lower_bound=0.0, upper_bound=0.999)
+  flags.DEFINE_float('max_bad_fraction', 0.01, 'Proportion of images that may be impossible to '
+                     'decode, in [0, 1]; they are left out.', lower_bound=0.0, upper_bound=1.0)
+
+
+def main(_):
+  """Convert; return the exit code."""
+  values = flags.FLAGS
+  if not values.dataset_name or not values.dataset_dir:
+    return _fail('give --dataset_name and --dataset_dir; --help lists the data sets')
+  try:
+    from images.datasets import conversion
+    from images.utils.tf1 import tf
+  except ModuleNotFoundError as error:
+    return _fail(f'{error}; pip install {"pillow" if error.name == "PIL" else error.name}')
+  options = {name: values[name].value for name in ('num_shards', 'validation_fraction')
+             if values[name].value is not None}
+  try:
+    manifest = conversion.convert(
+        values.dataset_name, values.dataset_dir, source_dir=values.source_dir,
+        max_bad_fraction=values.max_bad_fraction, **options)
+  except (conversion.ConversionError, OSError, tf.errors.OpError) as error:
+    return _fail(explain(error, values.dataset_dir))
+  except KeyboardInterrupt:
+    return _fail('interrupted; nothing was converted')
+  print(summary(manifest, values.dataset_dir))
+  return 0
+
+
+def explain(error, dataset_dir):
+  """Return what went wrong, in words of this script where the system's are too few."""
+  if 'No space left' in str(error):
+    return f'no space left in {dataset_dir}; make room or choose another --dataset_dir'
+  return str(error)
+
+
+def _fail(reason):
+  print(f'download_and_convert_data.py: error: {" ".join(reason.split())}', file=sys.stderr)
+  return 1
+
+
+def summary(manifest, dataset_dir):
+  """Return what a conversion has made and the command that trains on it."""
+  entries, classes = manifest['files'], manifest['classes']
+  lines = [f'{manifest["dataset"]} is converted into {dataset_dir}:']
+  lines += [f'  {name}: {entry["records"]:,} records, {entry["bytes"]:,} bytes'
+            for name, entry in entries.items()]
+  for part in ('train', 'test'):
+    records = sum(entries[name]['records'] for name in manifest[f'{part}_files'])
+    lines.append(f'{part}: {records:,} records')
+  lines += [f'{len(classes)} classes, listed in labels.txt',
+            'Train on it with:',
+            f'  python train_image_classifiers.py --dataset_name={manifest["dataset"]} '
+            f'--dataset_dir={dataset_dir} --num_classes={len(classes)} --enable_paisoar=False']
+  return '\n'.join(lines)
+
+
+def find_project():
+  """Make `import images` work from any working directory."""
+  here = os.path.dirname(os.path.abspath(__file__))
+  # Python looks for modules next to a script, where ours would hide others of their names.
+  sys.path[:] = [path for path in sys.path if os.path.abspath(path) != here]
+  sys.path.insert(0, os.path.dirname(os.path.dirname(here)))
+
+
+if __name__ == '__main__':
+  find_project()
+  define_flags()
+  app.run(main)

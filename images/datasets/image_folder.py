@@ -1,0 +1,116 @@
+"""Any photos in folders that are named after their classes; see `read_raw` for the layouts."""
+import os
+import sys
+
+from images.datasets import archives, tfrecord
+from images.datasets.raw_data import (
+  ConversionError,
+  RawData,
+  RawImage,
+  Split,
+  hold_out,
+  shuffled,
+)
+
+TRAIN_FILES = ['image_folder_train_*-of-*.tfrecord']
+TEST_FILES = ['image_folder_test_*-of-*.tfrecord']
+_TEST_FOLDERS = ('test', 'validation', 'val')
+
+
+def parse_fn(example):
+  """Return the encoded image (scalar string) and the label (scalar int64) of an example."""
+  return tfrecord.parse_example(example)
+
+
+def read_raw(dataset_dir, *, source_dir=None, num_shards=5, validation_fraction=0.0):
+  """Return the RawData of a tree of photos.
+
+  The tree is either train/<class>/* with or without test/<class>/* (or validation, or
+  val), or <class>/* alone; a class may have folders of its own. Labels count the classes
+  in the order of their names. Without a test folder, `validation_fraction` of every class
+  is the test part. The photos of all classes are mixed, always in the same way.
+
+  Args:
+    dataset_dir: string, must lie outside of the tree.
+    source_dir: string, the folder at the root of the tree.
+    num_shards: int, files of each part, or fewer where there are fewer photos.
+    validation_fraction: float in [0, 1).
+
+  Raises:
+    ConversionError: the tree has no such layout, or has classes only in its test part.
+  """
+  _check_source(dataset_dir, source_dir)
+  tree = archives.read_tree(source_dir, scratch_dir=dataset_dir)
+  train, test = _parts(tree, source_dir)
+  _report_strays(tree, train, test)
+  if test and validation_fraction:
+    raise ConversionError(f'{source_dir} has a test part of its own; leave out '
+                          '--validation_fraction')
+  classes = sorted(train)
+  _check_classes(classes, test, source_dir)
+  train, held_out = hold_out([_images(name, label, train)
+                              for label, name in enumerate(classes)], validation_fraction)
+  test = held_out + [image for label, name in enumerate(classes) if name in test
+                     for image in _images(name, label, test)]
+  return RawData(classes, _split('train', train, num_shards), _split('test', test, num_shards))
+
+
+def _check_source(dataset_dir, source_dir):
+  if not source_dir:
+    raise ConversionError('image_folder needs --source_dir, the folder with the photos')
+  source, target = os.path.realpath(source_dir), os.path.realpath(dataset_dir)
+  if os.path.commonpath([source, target]) == source:
+    raise ConversionError(f'--dataset_dir={dataset_dir} lies within --source_dir={source_dir} and '
+                          'would be taken for a class; choose a folder outside of it')
+
+
+def _parts(tree, source_dir):
+  """Return two dicts from class names to lists of (name, read): training and test."""
+  parts = {'': {}}
+  for name, read in tree:
+    first, *rest = name.split('/')
+    if len(rest) > 1:
+      parts.setdefault(first, {}).setdefault(rest[0], []).append((name, read))
+    if rest:
+      parts[''].setdefault(first, []).append((name, read))
+  if not parts['']:
+    raise ConversionError(f'--source_dir={source_dir} has no train/<class>/ or <class>/ folders '
+                          'with images')
+  if 'train' not in parts:
+    return parts[''], {}
+  tests = [folder for folder in _TEST_FOLDERS if folder in parts]
+  if len(tests) > 1:
+    raise ConversionError(f'{source_dir} has {" and ".join(tests)}; keep one of them, for the '
+                          'test part')
+  return parts['train'], parts[tests[0]] if tests else {}
+
+
+def _report_strays(tree, *parts):
+  """Print how many files lie outside of the class folders of `parts`, if any do."""
+  taken = {name for part in parts for files in part.values() for name, _ in files}
+  strays = [name for name, _ in tree if name not in taken]
+  if strays:
+    print(f'left out: {len(strays)} files outside of the class folders, such as {strays[0]!r}',
+          file=sys.stderr)
+
+
+def _check_classes(classes, test, source_dir):
+  unknown = sorted(set(test) - set(classes))
+  if unknown:
+    raise ConversionError(f'{source_dir}: these classes of the test part have no photos for '
+                          f'training: {", ".join(unknown)}')
+  for name in classes:
+    # labels.txt has one class a line, in UTF-8; what is not UTF-8, os gives as surrogates.
+    if name.splitlines() != [name] or name.encode('utf-8', 'ignore').decode() != name:
+      raise ConversionError(f'{source_dir}: rename the class folder {name!r}: a class needs a '
+                            'name of one line in UTF-8')
+
+
+def _images(name, label, part):
+  return [RawImage(path, label, read) for path, read in part[name]]
+
+
+def _split(part, images, num_shards):
+  shards = min(num_shards, len(images))
+  files = [f'image_folder_{part}_{k:05d}-of-{shards:05d}.tfrecord' for k in range(shards)]
+  return Split(files, shuffled(images))

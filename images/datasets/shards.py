@@ -1,0 +1,149 @@
+"""Writes the raw images of a data set into its TFRecord files, evenly, and counts the bad ones."""
+import collections
+import concurrent.futures
+import contextlib
+import functools
+import os
+import sys
+import warnings
+
+from images.datasets import raw_images, tfrecord
+from images.datasets.progress import Progress
+from images.datasets.raw_data import ConversionError
+
+
+def write(data, dataset_dir, *, max_bad_fraction):
+  """Write the files of both parts of a RawData; they appear together when all are whole.
+
+  Args:
+    data: RawData.
+    dataset_dir: string, a local folder. Its manifest is removed with the old files.
+    max_bad_fraction: float, the proportion of images that may be impossible to decode.
+      Each one is printed with its reason and left out.
+
+  Returns:
+    A dict from file names to {'records', 'bytes', 'labels'}, for the manifest.
+
+  Raises:
+    ConversionError: no images, too many bad ones, or none good of a class.
+  """
+  paths = [os.path.join(dataset_dir, file) for split in data[1:] for file in split.files]
+  if not data.train.images:
+    raise ConversionError('there are no images to convert')
+  with tfrecord.writing(paths) as writers:
+    shards = [_Shard(path, writer) for path, writer in zip(paths, writers)]
+    bad = _write_images(data, shards)
+    _check(data, shards, bad, max_bad_fraction)
+    for writer in writers:
+      writer.flush()
+    # From here to the new manifest, nothing vouches for the files.
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(os.path.join(dataset_dir, tfrecord.MANIFEST))
+  return {os.path.basename(shard.path): shard.manifest_entry() for shard in shards}
+
+
+class _Shard:
+  """One file that is being written, and what the manifest will say of it."""
+
+  def __init__(self, path, writer):
+    self.path = path
+    self.labels = collections.Counter()
+    self._writer = writer
+
+  def write(self, raw, image):
+    """Append the EncodedImage of a RawImage."""
+    self._writer.write(tfrecord.make_example(
+        image.encoded, raw.label, image_format=image.format, height=image.height,
+        width=image.width, filename=raw.filename))
+    self.labels[raw.label] += 1
+
+  def manifest_entry(self):
+    return {'records': sum(self.labels.values()), 'bytes': os.path.getsize(self.path),
+            'labels': [min(self.labels), max(self.labels)]}
+
+
+def _write_images(data, shards):
+  """Write both parts, training first; return the list of RawImages that are bad."""
+  progress = Progress('Converting', len(data.train.images) + len(data.test.images), unit=' images')
+  bad = []
+  done = 0
+  for split in data[1:]:
+    files, shards = shards[:len(split.files)], shards[len(split.files):]
+    good = 0
+    for raw, image in _standardized(split.images):
+      done += 1
+      progress.show(done)
+      if isinstance(image, Exception):
+        print(f'{printable(raw.filename)}: {image}', file=sys.stderr)
+        bad.append(raw)
+      else:
+        files[good % len(files)].write(raw, image)
+        good += 1
+  progress.finish(done)
+  return bad
+
+
+def _standardized(images):
+  """Yield (RawImage, EncodedImage or the exception why not) in order.
+
+  Images are read one after another, as an archive has one position, and decoded by a
+  thread for each core; only a few at a time are in memory.
+  """
+  raw_images.load_plugins()
+  cores = os.cpu_count() or 1
+  pending = collections.deque()
+  with warnings.catch_warnings(), concurrent.futures.ThreadPoolExecutor(cores) as pool:
+    # What Pillow merely warns of, such as odd metadata, does not make an image bad.
+    warnings.simplefilter('ignore')
+    for raw in images:
+      pending.append((raw, _submit(pool, raw)))
+      if len(pending) > 4 * cores:
+        raw, result = pending.popleft()
+        yield raw, result()
+    for raw, result in pending:
+      yield raw, result()
+
+
+def _submit(pool, raw):
+  """Start to standardize a RawImage; return a function that returns the outcome."""
+  try:
+    content = raw.read()
+  except OSError as error:
+    return functools.partial(_same, error)
+  return pool.submit(_standardize, content).result
+
+
+def _same(outcome):
+  return outcome
+
+
+def _standardize(content):
+  try:
+    return raw_images.standardize(content)
+  except raw_images.BadImageError as error:
+    return error
+
+
+def _check(data, shards, bad, max_bad_fraction):
+  """Raise the ConversionError of a part that is not fit for training."""
+  total = len(data.train.images) + len(data.test.images)
+  if len(bad) > max_bad_fraction * total:
+    raise ConversionError(
+        f'{len(bad)} of {total} images cannot be decoded (listed above), more than '
+        f'--max_bad_fraction={max_bad_fraction} allows; repair or remove them, or allow more')
+  if bad:
+    print(f'{len(bad)} of {total} images cannot be decoded and are left out', file=sys.stderr)
+  train = shards[:len(data.train.files)]
+  lost = {raw.label for raw in data.train.images}.difference(*(shard.labels for shard in train))
+  if lost:
+    names = ', '.join(data.classes[label] for label in sorted(lost))
+    raise ConversionError(f'no training image of these classes can be decoded: {names}')
+  empty = [os.path.basename(shard.path) for shard in shards if not shard.labels]
+  if empty:
+    raise ConversionError(f'there are too few images to fill {", ".join(empty)}; add images, or '
+                          'ask for fewer --num_shards')
+
+
+def printable(name):
+  """Return a file name, quoted and escaped if it would upset a terminal."""
+  return name if name.isprintable() else repr(name)

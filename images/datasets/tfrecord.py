@@ -1,0 +1,219 @@
+"""The one codec of the data sets: examples, files, labels.txt and manifest.json, both ways."""
+import contextlib
+import json
+import os
+
+from images.datasets.framing import CorruptRecordError, count_records, find_corruption
+from images.utils.tf1 import tf
+
+__all__ = ['CorruptRecordError', 'count_records', 'find_corruption', 'parse_example',
+           'make_example', 'writing', 'partial_name', 'read_labels', 'write_labels',
+           'read_manifest', 'write_manifest', 'record_counts', 'LABELS', 'MANIFEST']
+
+LABELS = 'labels.txt'
+MANIFEST = 'manifest.json'
+_FORMAT = 1
+_CONVERT = 'convert the data set again with download_and_convert_data.py'
+
+# Stands for an absent label, so that an unlabelled record is not taken for class 0.
+_NO_LABEL = tf.int64.min
+_FEATURES = {
+    'image/encoded': tf.FixedLenFeature((), tf.string, default_value=''),
+    'image/format': tf.FixedLenFeature((), tf.string, default_value='png'),
+    'image/class/label': tf.FixedLenFeature((), tf.int64, default_value=_NO_LABEL),
+    'image/filename': tf.FixedLenFeature((), tf.string, default_value=''),
+}
+
+
+def parse_example(example):
+  """Parse one serialized tf.train.Example.
+
+  Args:
+    example: scalar string tensor.
+
+  Returns:
+    encoded: scalar string tensor, the bytes of a JPEG or PNG file, not empty.
+    label: scalar int64 tensor.
+
+  Raises (when the graph runs):
+    InvalidArgumentError: the record has no image/encoded or no image/class/label.
+  """
+  with tf.device('/cpu:0'):
+    features = tf.parse_single_example(example, features=_FEATURES)
+    encoded, label = features['image/encoded'], features['image/class/label']
+    present = {'image/encoded': tf.not_equal(encoded, ''),
+               'image/class/label': tf.not_equal(label, _NO_LABEL)}
+    checks = [
+        tf.debugging.Assert(found, [f'this record has no {name}; its image/filename:',
+                                    features['image/filename']])
+        for name, found in present.items()]
+    with tf.control_dependencies(checks):
+      return tf.identity(encoded), tf.identity(label)
+
+
+def make_example(encoded, label, *, image_format, height, width, filename=''):
+  """Return one image as a serialized tf.train.Example, the same bytes for the same arguments.
+
+  Args:
+    encoded: bytes of a JPEG or PNG file.
+    label: int, the class, from 0.
+    image_format: 'jpeg' or 'png'.
+    height, width: ints, in pixels.
+    filename: string, where the image came from.
+  """
+  def one(value):
+    if isinstance(value, int):
+      return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+  features = {
+      'image/encoded': one(encoded),
+      'image/format': one(image_format.encode()),
+      'image/class/label': one(int(label)),
+      'image/height': one(int(height)),
+      'image/width': one(int(width)),
+      'image/filename': one(os.fsencode(filename)),
+  }
+  example = tf.train.Example(features=tf.train.Features(feature=features))
+  return example.SerializeToString(deterministic=True)
+
+
+def partial_name(path):
+  """Return the name under which `path` is written until it is whole."""
+  return path + '.partial'
+
+
+@contextlib.contextmanager
+def writing(paths):
+  """Write local TFRecord files which get their names together, when all of them are whole.
+
+  Args:
+    paths: list of strings, the final names.
+
+  Yields:
+    A list of `tf.io.TFRecordWriter`, one for each path. When the block raises, the
+    unfinished files are removed and files that had these names before are untouched.
+  """
+  partials = [partial_name(path) for path in paths]
+  writers = []
+  try:
+    for partial in partials:
+      writers.append(tf.io.TFRecordWriter(partial))
+    yield writers
+    for writer in writers:
+      writer.close()
+    for partial, path in zip(partials, paths):
+      publish(partial, path)
+  finally:
+    _discard(writers, partials)
+
+
+def _discard(writers, partials):
+  """Close `writers` and remove the files of `partials` that are still there."""
+  for writer in writers:
+    # The error that closing a file on a full disk brings would hide the first one.
+    with contextlib.suppress(tf.errors.OpError):
+      writer.close()
+  for partial in partials:
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(partial)
+
+
+def publish(partial, path):
+  """Rename the local file `partial` to `path` once its bytes are on the disk."""
+  with open(partial, 'rb') as file:
+    os.fsync(file.fileno())
+  os.replace(partial, path)
+
+
+def _write_text(path, text):
+  """Write a small local text file atomically."""
+  with open(partial_name(path), 'w', encoding='utf-8') as file:
+    file.write(text)
+  publish(partial_name(path), path)
+
+
+def write_labels(dataset_dir, classes):
+  """Write labels.txt: one line `<label>:<class name>` for each class."""
+  lines = [f'{label}:{name}\n' for label, name in enumerate(classes)]
+  _write_text(os.path.join(dataset_dir, LABELS), ''.join(lines))
+
+
+def read_labels(dataset_dir):
+  """Return the class names of labels.txt, in the order of their labels; None without the file."""
+  path = os.path.join(dataset_dir, LABELS)
+  if not tf.io.gfile.exists(path):
+    return None
+  with tf.io.gfile.GFile(path) as file:
+    return [line.split(':', 1)[-1] for line in file.read().splitlines()]
+
+
+def write_manifest(dataset_dir, manifest):
+  """Write manifest.json atomically, last of all files: it says that they are whole.
+
+  Args:
+    dataset_dir: string, a local folder.
+    manifest: dict with 'dataset' (name), 'classes' (list of names) and 'files', a dict
+      from file names to {'records': int, 'bytes': int, 'labels': [smallest, largest]}.
+  """
+  text = json.dumps({'format': _FORMAT, **manifest}, indent=1)
+  _write_text(os.path.join(dataset_dir, MANIFEST), text + '\n')
+
+
+def read_manifest(dataset_dir):
+  """Return the manifest of `dataset_dir` as `write_manifest` describes it; None without one.
+
+  Raises:
+    ValueError: the file is damaged, or was written by a later version.
+  """
+  path = os.path.join(dataset_dir, MANIFEST)
+  if not tf.io.gfile.exists(path):
+    return None
+  with tf.io.gfile.GFile(path, 'rb') as file:
+    text = file.read()
+  try:
+    manifest = json.loads(text)
+    whole = manifest.get('format', _FORMAT) == _FORMAT and _is_whole(manifest)
+  except (ValueError, KeyError, TypeError, AttributeError):
+    whole = False
+  if not whole:
+    raise ValueError(f'{path}: not a manifest of format {_FORMAT}; remove it (the records are '
+                     f'then counted at every start), or {_CONVERT}')
+  return manifest
+
+
+def _is_whole(manifest):
+  """Return whether all that readers rely on is in `manifest`, with the right types."""
+  return (isinstance(manifest['dataset'], str)
+          and all(isinstance(name, str) for name in manifest['classes'])
+          and all(isinstance(number, int)
+                  for entry in manifest['files'].values()
+                  for number in (entry['records'], entry['bytes'], *entry['labels'])))
+
+
+def record_counts(paths, manifest):
+  """Return the number of records of each file.
+
+  Args:
+    paths: list of strings.
+    manifest: dict from `read_manifest`, believed for each file that still has the size
+      it states; or None. Other files are counted.
+
+  Raises:
+    FileNotFoundError: a file is missing.
+    ValueError: a file has no records, or is corrupt (CorruptRecordError).
+  """
+  return [_record_count(path, (manifest or {}).get('files', {})) for path in paths]
+
+
+def _record_count(path, entries):
+  if not tf.io.gfile.exists(path):
+    raise FileNotFoundError(f'{path} does not exist; check --dataset_dir and --train_files, or '
+                            'make the data set with download_and_convert_data.py')
+  entry = entries.get(os.path.basename(path))
+  if entry and entry['bytes'] == tf.io.gfile.stat(path).length:
+    count = entry['records']
+  else:
+    count = count_records(path)
+  if count == 0:
+    raise ValueError(f'{path} has no records; leave it out of --train_files, or {_CONVERT}')
+  return count

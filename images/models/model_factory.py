@@ -1,0 +1,59 @@
+"""Finds a network and its arg scope by name."""
+import functools
+
+from images.models import cifarnet, lenet, resnet_utils, resnet_v1, resnet_v2
+from images.utils import name_utils, precision_utils
+from images.utils.tf1 import slim
+
+models_map = {
+    'lenet': lenet.lenet,
+    'cifarnet': cifarnet.cifarnet,
+    'resnet_v1_50': resnet_v1.resnet_v1_50,
+    'resnet_v1_101': resnet_v1.resnet_v1_101,
+    'resnet_v1_152': resnet_v1.resnet_v1_152,
+    'resnet_v1_200': resnet_v1.resnet_v1_200,
+    'resnet_v2_50': resnet_v2.resnet_v2_50,
+    'resnet_v2_101': resnet_v2.resnet_v2_101,
+    'resnet_v2_152': resnet_v2.resnet_v2_152,
+    'resnet_v2_200': resnet_v2.resnet_v2_200,
+}
+
+arg_scopes_map = {
+    'lenet': lenet.lenet_arg_scope,
+    'cifarnet': cifarnet.cifarnet_arg_scope,
+    'resnet_v1_50': resnet_utils.resnet_arg_scope,
+    'resnet_v1_101': resnet_utils.resnet_arg_scope,
+    'resnet_v1_152': resnet_utils.resnet_arg_scope,
+    'resnet_v1_200': resnet_utils.resnet_arg_scope,
+    'resnet_v2_50': resnet_utils.resnet_arg_scope,
+    'resnet_v2_101': resnet_utils.resnet_arg_scope,
+    'resnet_v2_152': resnet_utils.resnet_arg_scope,
+    'resnet_v2_200': resnet_utils.resnet_arg_scope,
+}
+
+
+def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False):
+  """Return the network called `name`, with its arguments filled in.
+
+  Args:
+    name: string, a key of `models_map`.
+    num_classes: integer, width of the logits; 0 for features instead of logits.
+    weight_decay: factor of the L2 losses of the weights.
+    is_training: whether dropout acts and batch norm learns.
+
+  Returns:
+    A function `network_fn(images, **kwargs) -> (logits, end_points)` with the
+    attributes `default_image_size` and `smallest_image_size` (pixels).
+
+  Raises:
+    ValueError: no network has this name.
+  """
+  network = name_utils.lookup(models_map, name, 'model (--model_name)')
+
+  @functools.wraps(network)
+  def network_fn(images, **kwargs):
+    scope = precision_utils.float32_regularizers(arg_scopes_map[name](weight_decay=weight_decay))
+    with slim.arg_scope(scope):
+      return network(images, num_classes=num_classes, is_training=is_training, **kwargs)
+
+  return network_fn

@@ -1,0 +1,132 @@
+"""The residual network around its units: root, blocks, head and arg scope.
+
+After He et al., Deep Residual Learning for Image Recognition (1512.03385) and
+Identity Mappings in Deep Residual Networks (1603.05027).
+"""
+from images.models import model_utils
+from images.utils.tf1 import slim, tf
+
+# (published name, width of the bottleneck, stride of the block's last unit)
+_BLOCKS = (
+    ('block1', 64, 2),
+    ('block2', 128, 2),
+    ('block3', 256, 2),
+    ('block4', 512, 1),
+)
+
+
+def resnet_arg_scope(weight_decay=0.0001):
+  """Return the arg scope of all residual networks.
+
+  Args:
+    weight_decay: factor of the L2 loss of the convolutions' weights.
+  """
+  with slim.arg_scope(
+      [slim.conv2d],
+      weights_regularizer=slim.l2_regularizer(weight_decay),
+      weights_initializer=slim.variance_scaling_initializer(),
+      normalizer_fn=slim.batch_norm), slim.arg_scope(
+      [slim.batch_norm], decay=0.997, epsilon=1e-5, scale=True), slim.arg_scope(
+      [slim.max_pool2d], padding='SAME') as scope:
+    return scope
+
+
+def declare(name, *, units, bottleneck, preactivation):
+  """Return the network function of one published residual network.
+
+  Args:
+    name: string, the published name; also the default variable scope.
+    units: four integers, the number of units in block1 to block4.
+    bottleneck: function (inputs, depth, stride) -> net, in an `add_arg_scope`.
+    preactivation: whether units normalize their input, so that the root has no
+      batch norm of its own and the last block is followed by one.
+  """
+  @model_utils.network(default_image_size=224)
+  def resnet(inputs, num_classes=None, *, is_training=True, global_pool=True,
+             spatial_squeeze=True, reuse=None, scope=name):
+    with tf.variable_scope(scope, name, [inputs], reuse=reuse) as var_scope:
+      collection = var_scope.original_name_scope + '_end_points'
+      with slim.arg_scope([slim.conv2d, bottleneck], outputs_collections=collection), \
+          slim.arg_scope([slim.batch_norm], is_training=is_training):
+        net = _root(inputs, preactivation)
+        net = _blocks(net, units, bottleneck, collection)
+        if preactivation:
+          net = slim.batch_norm(net, activation_fn=tf.nn.relu, scope='postnorm')
+        end_points = slim.utils.convert_collection_to_dict(collection, clear_collection=True)
+        return _head(net, num_classes, end_points, var_scope.name,
+                     global_pool=global_pool, spatial_squeeze=spatial_squeeze)
+
+  resnet.__name__ = resnet.__qualname__ = name
+  resnet.__doc__ = _DOCUMENTATION.format(name=name, units=units)
+  return resnet
+
+
+_DOCUMENTATION = """Build {name}: {units} bottleneck units in its four blocks.
+
+  Args:
+    inputs: images [batch, height, width, channels], any floating dtype.
+    num_classes: integer, or 0 or None for the features before the logits.
+    is_training: whether batch norm uses and updates the statistics of the batch.
+    global_pool: whether to average over all positions before the logits.
+    spatial_squeeze: whether logits are [batch, num_classes], not rank 4.
+    reuse: whether to reuse the variables of an earlier call.
+    scope: string, the variable scope.
+
+  Returns:
+    (logits or features, dict of end points).
+  """
+
+
+def conv2d_same(inputs, num_outputs, kernel_size, *, stride, scope):
+  """Convolve with a padding that depends on the kernel only, not on the image size.
+
+  TensorFlow's SAME pads a strided convolution of an even size at one side only.
+  """
+  if stride == 1:
+    return slim.conv2d(inputs, num_outputs, kernel_size, scope=scope)
+  before = (kernel_size - 1) // 2
+  pads = [before, kernel_size - 1 - before]
+  padded = tf.pad(inputs, [[0, 0], pads, pads, [0, 0]])
+  return slim.conv2d(padded, num_outputs, kernel_size, stride=stride, padding='VALID',
+                     scope=scope)
+
+
+def subsample(inputs, stride, scope):
+  """Return every `stride`-th row and column."""
+  return inputs if stride == 1 else slim.max_pool2d(inputs, 1, stride=stride, scope=scope)
+
+
+def _root(inputs, preactivation):
+  """Return the image at a quarter of its size, 64 channels deep."""
+  own_activation = {'normalizer_fn': None, 'activation_fn': None} if preactivation else {}
+  with slim.arg_scope([slim.conv2d], **own_activation):
+    net = conv2d_same(inputs, 64, 7, stride=2, scope='conv1')
+  return slim.max_pool2d(net, 3, stride=2, scope='pool1')
+
+
+def _blocks(net, units, bottleneck, collection):
+  """Stack the four blocks and collect the output of each as an end point."""
+  for index, (block, depth, last_stride) in enumerate(_BLOCKS):
+    with tf.variable_scope(block) as scope:
+      for unit in range(1, units[index] + 1):
+        stride = last_stride if unit == units[index] else 1
+        with tf.variable_scope(f'unit_{unit}'):
+          net = bottleneck(net, depth, stride=stride)
+      net = slim.utils.collect_named_outputs(collection, scope.name, net)
+  return net
+
+
+def _head(net, num_classes, end_points, scope, *, global_pool, spatial_squeeze):
+  """Return (logits or features, end points)."""
+  if global_pool:
+    net = tf.reduce_mean(net, [1, 2], keepdims=True, name='pool5')
+    end_points['global_pool'] = net
+  if not num_classes:
+    return net, end_points
+  net = slim.conv2d(net, num_classes, 1, activation_fn=None, normalizer_fn=None, scope='logits')
+  end_points[f'{scope}/logits'] = net
+  if spatial_squeeze:
+    net = tf.squeeze(net, [1, 2], name='SpatialSqueeze')
+    end_points[f'{scope}/spatial_squeeze'] = net
+  end_points['predictions'] = slim.softmax(net, scope='predictions')  # sic: lower case
+  return net, end_points

@@ -1,0 +1,245 @@
+"""The small functions that the preprocessing pipelines are lists of.
+
+An image is either decoded, [height, width, channels], or a scalar string that holds
+an encoded JPEG, PNG, GIF or BMP file. A window is an int32 vector [y, x, height,
+width] in pixels. A seed is an integer vector [2], and every random function here is
+a pure function of its arguments and that seed.
+"""
+import functools
+
+from images.utils.tf1 import tf
+
+# TensorFlow keeps the random image functions that take a seed in its version 2 API.
+stateless_image = tf.compat.v2.image
+
+# Columns decoded beyond each side of a JPEG window and cut off again: the decoder
+# interpolates colour between neighbouring columns, and has none beyond a window.
+_JPEG_MARGIN = 2
+
+
+def split_seed(seed, count):
+  """Return `count` seeds that are as independent as the draws they are meant for.
+
+  Args:
+    seed: integer or integer pair (numbers or a tensor), or None to draw one from
+      TensorFlow's stateful generator, which obeys `tf.set_random_seed`.
+    count: int, the number of seeds wanted.
+
+  Returns:
+    List of int64 tensors of shape [2].
+
+  Raises:
+    ValueError: `seed` has another shape.
+  """
+  if seed is None:
+    seed = tf.random.uniform([2], maxval=2**62, dtype=tf.int64)
+  seed = tf.cast(tf.convert_to_tensor(seed, dtype_hint=tf.int64), tf.int64)
+  if seed.shape.rank == 0:
+    seed = tf.stack([seed, 0])
+  if not seed.shape.is_compatible_with([2]):
+    raise ValueError(f'seed is an integer or a pair of integers, but has shape {seed.shape}')
+  return tf.unstack(tf.random.experimental.stateless_split(seed, count), count)
+
+
+def decode(image, *, keep_grey=False):
+  """Return the pixels of `image`: uint8 [height, width, 3] where it is encoded.
+
+  Of an animated GIF the first frame counts.
+
+  Args:
+    image: see above.
+    keep_grey: whether a decoded image that is known to have one channel keeps it,
+      instead of showing it three times.
+
+  Raises:
+    ValueError: the image is neither a scalar string nor three-dimensional.
+    tf.errors.InvalidArgumentError: at run time, the bytes are no image.
+  """
+  image = tf.convert_to_tensor(image)
+  if image.dtype == tf.string:
+    pixels = tf.image.decode_image(image, channels=3, expand_animations=False)
+    return tf.ensure_shape(pixels, [None, None, 3])
+  image = tf.ensure_shape(image, [None, None, None])
+  return tf.image.grayscale_to_rgb(image) if image.shape[-1] == 1 and not keep_grey else image
+
+
+def decode_window(image, choose_window):
+  """Return a window of `image`, decoding no more of a JPEG than it takes.
+
+  The result equals, bit for bit, the same window of the wholly decoded image. A
+  JPEG that is cut short still yields the windows that end before the cut.
+
+  Args:
+    image: see above.
+    choose_window: function from an int32 tensor [2], height and width of the
+      image, to a window that lies within.
+
+  Returns:
+    Pixels [window height, window width, 3], uint8 where `image` is encoded.
+
+  Raises:
+    tf.errors.InvalidArgumentError: at run time, the bytes are no image.
+  """
+  return _read(image, lambda size, read_window: read_window(choose_window(size)))
+
+
+def decode_resized_window(image, choose_sizes):
+  """Return a window of the resized `image`, neither decoding nor resizing the rest.
+
+  The result equals `crop(resize(decode(image), ...), window)` but for the rounding
+  of positions to float32, which moves them by less than a thousandth of a pixel.
+
+  Args:
+    image: see above.
+    choose_sizes: function from an int32 tensor [2], height and width of the image,
+      to two tensors: the size to resize to, int32 [2], and a window of that.
+
+  Returns:
+    float32 [window height, window width, 3].
+
+  Raises:
+    tf.errors.InvalidArgumentError: at run time, the bytes are no image.
+  """
+  return _read(image, lambda size, read_window: _resize_window(
+      size, read_window, *choose_sizes(size)))
+
+
+def _read(image, use):
+  """Return `use(size, read_window)`, where neither decodes more than it has to.
+
+  `size` is int32 [2], and `read_window` a function from a window to its pixels.
+  """
+  def use_pixels(pixels):
+    return use(tf.shape(pixels)[:2], functools.partial(crop, pixels))
+
+  def use_jpeg():
+    size = tf.io.extract_jpeg_shape(image)[:2]
+    return use(size, functools.partial(_decode_jpeg_window, image, size))
+
+  image = tf.convert_to_tensor(image)
+  if image.dtype != tf.string:
+    return use_pixels(decode(image))
+  pixels = tf.cond(tf.io.is_jpeg(image), use_jpeg, lambda: use_pixels(decode(image)))
+  return tf.ensure_shape(pixels, [None, None, 3])
+
+
+def _decode_jpeg_window(image, size, window):
+  """Return uint8 [window height, window width, 3] of a JPEG of `size`, int32 [2]."""
+  y, x, height, width = tf.unstack(window)
+  left = tf.maximum(x - _JPEG_MARGIN, 0)
+  right = tf.minimum(x + width + _JPEG_MARGIN, size[1])
+  wider = tf.stack([y, left, height, right - left])
+  pixels = tf.image.decode_and_crop_jpeg(image, wider, channels=3)
+  return crop(pixels, [0, x - left, height, width])
+
+
+def _resize_window(size, read_window, resized_size, window):
+  """Return `window` of the image as it would be at `resized_size`, by bilinear resizing.
+
+  Pixel i of the resized image comes from position i * size / resized_size, between
+  two pixels of the image; the last of them stands for what lies beyond it.
+  """
+  scale = tf.cast(size, tf.float32) / tf.cast(resized_size, tf.float32)
+  first = tf.cast(window[:2], tf.float32) * scale
+  last = tf.cast(window[:2] + window[2:] - 1, tf.float32) * scale
+  begin = tf.cast(first, tf.int32)
+  end = tf.minimum(tf.cast(last, tf.int32) + 2, size)
+  pixels = read_window(tf.concat([begin, end - begin], axis=0))
+  # Enlarging reaches beyond the last row and column, so both are repeated.
+  pixels = tf.concat([pixels, pixels[-1:]], axis=0)
+  pixels = tf.concat([pixels, pixels[:, -1:]], axis=1)
+  # One box [y_first, x_first, y_last, x_last], where 0 is the first pixel and 1 the last.
+  box = (tf.stack([first, last]) - tf.cast(begin, tf.float32)) / tf.cast(end - begin, tf.float32)
+  return tf.image.crop_and_resize(pixels[tf.newaxis], tf.reshape(box, [1, 4]),
+                                  box_indices=[0], crop_size=window[2:])[0]
+
+
+def crop(image, window):
+  """Return the part of the decoded `image` inside `window`."""
+  y, x, height, width = tf.unstack(window)
+  return image[y:y + height, x:x + width]
+
+
+def central_window(size, *, fraction):
+  """Return the window that keeps the central `fraction` of both sides of `size`.
+
+  What is cut off in front is int((n - n * fraction) / 2) in float64, and as much is
+  cut off behind, so that the window has the parity of the image.
+  """
+  length = tf.cast(size, tf.float64)
+  offset = tf.cast((length - length * fraction) / 2, tf.int32)
+  return tf.concat([offset, size - 2 * offset], axis=0)
+
+
+def distorted_window(size, *, seed, bbox=None, min_object_covered=0.1,
+                     aspect_ratio_range=(0.75, 1.33), area_range=(0.05, 1.0)):
+  """Return a random window of varied area and aspect ratio, after GoogLeNet.
+
+  Where no such window is found in 100 attempts, it is the whole image.
+
+  Args:
+    size: int32 [2], height and width of the image.
+    seed: see above.
+    bbox: float32 [1, boxes, 4], the objects as [y_min, x_min, y_max, x_max] in
+      fractions of the image; None stands for one box that is the whole image.
+    min_object_covered: the part of some box that the window has to cover.
+    aspect_ratio_range: bounds of width / height.
+    area_range: bounds of the area, as a fraction of the image's.
+
+  Source of the defaults: Szegedy et al., Going Deeper with Convolutions, 2014,
+  section 6, with the area range that the published checkpoints were trained with.
+  """
+  begin, extent, _ = tf.raw_ops.StatelessSampleDistortedBoundingBox(
+      image_size=tf.concat([size, [3]], axis=0),
+      bounding_boxes=tf.constant([[[0, 0, 1, 1]]], tf.float32) if bbox is None else bbox,
+      min_object_covered=min_object_covered,
+      seed=seed,
+      aspect_ratio_range=aspect_ratio_range,
+      area_range=area_range,
+      max_attempts=100,
+      use_image_if_no_bounding_boxes=True)
+  return tf.concat([begin[:2], extent[:2]], axis=0)
+
+
+def random_window(size, height, width, *, seed):
+  """Return a window of `height` x `width` anywhere in `size`, all places equally likely."""
+  y_seed, x_seed = split_seed(seed, 2)
+  y = tf.random.stateless_uniform([], y_seed, 0, size[0] - height + 1, tf.int32)
+  x = tf.random.stateless_uniform([], x_seed, 0, size[1] - width + 1, tf.int32)
+  return tf.stack([y, x, height, width])
+
+
+def resize(image, height, width, method=tf.image.ResizeMethod.BILINEAR):
+  """Return `image` at another size, float32, as TensorFlow 1 resizes.
+
+  Pixel i of n comes from i * (old n / n): without the half-pixel shift and without
+  smoothing, which is what the published checkpoints have seen.
+  """
+  return tf.image.resize_images(image, [height, width], method, align_corners=False)
+
+
+def resize_smaller_side(image, side):
+  """Return `image`, float32, with its smaller side at `side` and its aspect ratio kept."""
+  size = tf.shape(image)[:2]
+  return resize(image, *tf.unstack(size_with_smaller_side(size, side)))
+
+
+def size_with_smaller_side(size, side):
+  """Return int32 [2]: `size` scaled to a smaller side of `side`, the other one rounded.
+
+  The scale is a float32, and halves round to even.
+  """
+  scale = tf.cast(side, tf.float32) / tf.cast(tf.reduce_min(size), tf.float32)
+  return tf.cast(tf.math.rint(tf.cast(size, tf.float32) * scale), tf.int32)
+
+
+def pad_to_at_least(image, height, width):
+  """Return `image` with zeros around it, evenly, where it is smaller than asked."""
+  size = tf.maximum(tf.shape(image)[:2], [height, width])
+  return tf.image.pad_to_bounding_box(
+      image, *tf.unstack((size - tf.shape(image)[:2]) // 2), *tf.unstack(size))
+
+
+def fix_shape(image, height, width, channels=3):
+  """Return `image` with a shape that the graph knows and that is checked at run time."""
+  return tf.ensure_shape(image, [height, width, channels])

@@ -1,0 +1,115 @@
+"""Inception preprocessing: any part of the image, any aspect ratio; values in [-1, 1]."""
+import functools
+
+from images.preprocessing import image_ops
+from images.preprocessing.image_ops import stateless_image
+from images.utils.tf1 import tf
+
+# How a colour is distorted, in units of a pixel range of [0, 1].
+_DISTORTIONS = {
+    'brightness': lambda image, seed: stateless_image.stateless_random_brightness(
+        image, 32 / 255, seed),
+    'saturation': lambda image, seed: stateless_image.stateless_random_saturation(
+        image, 0.5, 1.5, seed),
+    'hue': lambda image, seed: stateless_image.stateless_random_hue(image, 0.2, seed),
+    'contrast': lambda image, seed: stateless_image.stateless_random_contrast(
+        image, 0.5, 1.5, seed),
+}
+
+# The distortions do not commute, so their order is a draw as well.
+_FAST_ORDERS = (('brightness', 'saturation'),)
+_ORDERS = (
+    ('brightness', 'saturation', 'hue', 'contrast'),
+    ('saturation', 'brightness', 'contrast', 'hue'),
+    ('contrast', 'hue', 'brightness', 'saturation'),
+    ('hue', 'saturation', 'contrast', 'brightness'),
+)
+
+_FAST_METHODS = (tf.image.ResizeMethod.BILINEAR,)
+_METHODS = (tf.image.ResizeMethod.BILINEAR, tf.image.ResizeMethod.NEAREST_NEIGHBOR,
+            tf.image.ResizeMethod.BICUBIC, tf.image.ResizeMethod.AREA)
+
+
+def preprocess_image(image, output_height, output_width, is_training=False, *,
+                     seed=None, fast_mode=True, bbox=None):
+  """Return the image as the Inception and MobileNet families are fed.
+
+  Args:
+    image: uint8 [height, width, 3], or a scalar string of encoded bytes. A decoded
+      float image is taken to be in [0, 1] already.
+    output_height, output_width: ints, pixels.
+    is_training: whether to distort at random; else the central 87.5% of both sides
+      are resized.
+    seed: integer or pair that decides every draw; None draws one.
+    fast_mode: bool, bilinear resizing and only brightness and saturation in one
+      order, else one of four ways to resize and one of four orders of four
+      distortions of colour.
+    bbox: float32 [1, boxes, 4], objects of which training keeps a tenth in sight, as
+      [y_min, x_min, y_max, x_max] in fractions of the image; None: the whole image.
+
+  Returns:
+    float32 [output_height, output_width, 3] in [-1, 1].
+
+  Raises:
+    tf.errors.InvalidArgumentError: at run time, the bytes are no image.
+  """
+  size = (output_height, output_width)
+  if is_training:
+    return _preprocess_for_train(image, size, seed=seed, fast_mode=fast_mode, bbox=bbox)
+  return _preprocess_for_eval(image, size)
+
+
+def _preprocess_for_train(image, size, *, seed, fast_mode, bbox):
+  """Return a random part of the image, perhaps mirrored, in random colours."""
+  window_seed, resize_seed, flip_seed, colour_seed = image_ops.split_seed(seed, 4)
+  choose_window = functools.partial(image_ops.distorted_window, seed=window_seed, bbox=bbox)
+  image = image_ops.decode_window(image, choose_window)
+  image = tf.image.convert_image_dtype(image, tf.float32)
+  image = _resize(image, size, _FAST_METHODS if fast_mode else _METHODS, seed=resize_seed)
+  image = stateless_image.stateless_random_flip_left_right(image, flip_seed)
+  image = _distort_color(image, _FAST_ORDERS if fast_mode else _ORDERS, seed=colour_seed)
+  return _center_on_zero(image, size)
+
+
+def _preprocess_for_eval(image, size):
+  """Return the central part of the image."""
+  choose_window = functools.partial(image_ops.central_window, fraction=0.875)
+  image = image_ops.decode_window(image, choose_window)
+  image = tf.image.convert_image_dtype(image, tf.float32)
+  image = image_ops.resize(image, *size)
+  return _center_on_zero(image, size)
+
+
+def _resize(image, size, methods, *, seed):
+  """Return the image resized to `size` by a random one of `methods`."""
+  return _apply_one([functools.partial(image_ops.resize, image, *size, method)
+                     for method in methods], seed=seed)
+
+
+def _distort_color(image, orders, *, seed):
+  """Return the image, in [0, 1], after the distortions of a random one of `orders`."""
+  order_seed, *seeds = image_ops.split_seed(seed, 1 + len(_DISTORTIONS))
+  seed_of = dict(zip(_DISTORTIONS, seeds))
+
+  def distort(order):
+    distorted = image
+    for name in order:
+      distorted = _DISTORTIONS[name](distorted, seed_of[name])
+    return distorted
+
+  distorted = _apply_one([functools.partial(distort, order) for order in orders],
+                         seed=order_seed)
+  return tf.clip_by_value(distorted, 0.0, 1.0)
+
+
+def _apply_one(functions, *, seed):
+  """Return what a random one of `functions`, which take nothing, returns."""
+  if len(functions) == 1:
+    return functions[0]()
+  index = tf.random.stateless_uniform([], seed, 0, len(functions), tf.int32)
+  return tf.switch_case(index, functions)
+
+
+def _center_on_zero(image, size):
+  """Return an image in [0, 1] as one in [-1, 1], its shape known."""
+  return image_ops.fix_shape((image - 0.5) * 2.0, *size)

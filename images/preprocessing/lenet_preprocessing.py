@@ -1,0 +1,27 @@
+"""LeNet preprocessing: pixels as they are, cropped or padded, scaled to about [-1, 1]."""
+from images.preprocessing import image_ops
+from images.utils.tf1 import tf
+
+
+def preprocess_image(image, output_height, output_width, is_training=False, *, seed=None):
+  """Return the image as the networks for MNIST are fed.
+
+  Args:
+    image: [height, width, 1 or 3] in 0 to 255, or a scalar string of encoded bytes,
+      which decode to 3 channels.
+    output_height, output_width: ints, pixels. The image is not resized to them: its
+      centre is cropped, or zeros are added evenly around it.
+    is_training, seed: without effect, as nothing is random; every preprocessing
+      takes them.
+
+  Returns:
+    float32 [output_height, output_width, 1 or 3] in [-1, 0.9921875], zeros at -1.
+
+  Raises:
+    tf.errors.InvalidArgumentError: at run time, the bytes are no image.
+  """
+  del is_training, seed
+  size = (output_height, output_width)
+  image = tf.cast(image_ops.decode(image, keep_grey=True), tf.float32)
+  image = tf.image.resize_image_with_crop_or_pad(image, *size)
+  return image_ops.fix_shape((image - 128.0) / 128.0, *size, image.shape[-1])

@@ -1,0 +1,65 @@
+"""VGG preprocessing: aspect ratio kept, cropped, minus the mean colour of ImageNet."""
+from images.preprocessing import image_ops
+from images.preprocessing.image_ops import stateless_image
+from images.utils.tf1 import tf
+
+# Red, green, blue, on the scale 0 to 255.
+# Source: the models of Simonyan and Zisserman, Very Deep Convolutional Networks, 2014.
+MEAN_RGB = (123.68, 116.78, 103.94)
+
+
+def preprocess_image(image, output_height, output_width, is_training=False, *,
+                     seed=None, resize_side_min=256, resize_side_max=512):
+  """Return the image as the VGG and ResNet families are fed.
+
+  Where the output is larger than a resize side, that side grows to the output's, so
+  that every size works.
+
+  Args:
+    image: [height, width, 3] in 0 to 255, or a scalar string of encoded bytes.
+    output_height, output_width: ints, pixels.
+    is_training: whether to crop and flip at random; else the centre is cropped.
+    seed: integer or pair that decides every draw; None draws one.
+    resize_side_min: int, pixels of the smaller side before cropping, and in training
+      the lower end of its range.
+    resize_side_max: int, the upper end of that range, inclusive.
+
+  Returns:
+    float32 [output_height, output_width, 3], about -124 to 151.
+
+  Raises:
+    tf.errors.InvalidArgumentError: at run time, the bytes are no image.
+  """
+  size = (output_height, output_width)
+  side_min = max(resize_side_min, *size)
+  if is_training:
+    side_max = max(resize_side_max, side_min)
+    return _preprocess_for_train(image, size, side_min, side_max, seed=seed)
+  return _preprocess_for_eval(image, size, side_min)
+
+
+def _preprocess_for_train(image, size, side_min, side_max, *, seed):
+  """Return a random crop of the image at a random scale, perhaps mirrored."""
+  side_seed, window_seed, flip_seed = image_ops.split_seed(seed, 3)
+  side = tf.random.stateless_uniform([], side_seed, side_min, side_max + 1, tf.int32)
+
+  def choose_sizes(image_size):
+    resized_size = image_ops.size_with_smaller_side(image_size, side)
+    return resized_size, image_ops.random_window(resized_size, *size, seed=window_seed)
+
+  image = image_ops.decode_resized_window(image, choose_sizes)
+  image = stateless_image.stateless_random_flip_left_right(image, flip_seed)
+  return _subtract_mean(image, size)
+
+
+def _preprocess_for_eval(image, size, side):
+  """Return the central crop of the image."""
+  image = image_ops.resize_smaller_side(image_ops.decode(image), side)
+  offset = (tf.shape(image)[:2] - size) // 2
+  image = image_ops.crop(image, tf.concat([offset, size], axis=0))
+  return _subtract_mean(image, size)
+
+
+def _subtract_mean(image, size):
+  """Return the image minus the mean colour, its shape known."""
+  return image_ops.fix_shape(image - tf.constant(MEAN_RGB), *size)

@@ -1,0 +1,66 @@
+"""Finds checkpoints on disk and tells what they hold."""
+import os
+
+from images.utils.tf1 import tf
+
+
+def checkpoint_path(model_dir, ckpt_file_name):
+  """Return the path prefix of the checkpoint that two flags name.
+
+  `ckpt_file_name` may be the prefix (model.ckpt-1234), any one of its files
+  (model.ckpt-1234.index), a single file of the old format (resnet_v1_50.ckpt), or None:
+  the newest checkpoint of the directory.
+
+  Raises:
+    ValueError: no model_dir.
+    FileNotFoundError: no such checkpoint; the message names those that are there.
+  """
+  if not model_dir:
+    raise ValueError('--model_dir is needed: the directory of the checkpoint')
+  if not ckpt_file_name:
+    path = tf.train.latest_checkpoint(model_dir)
+    if path is None:
+      raise FileNotFoundError(f'no checkpoint in --model_dir={model_dir}; its files: '
+                              f'{_names_in(model_dir)}')
+    return path
+  path = os.path.join(model_dir, ckpt_file_name)
+  for candidate in (path, path.removesuffix('.index'), path.rpartition('.data-')[0]):
+    if candidate and tf.train.checkpoint_exists(candidate):
+      return candidate
+  raise FileNotFoundError(
+      f'no checkpoint {path}: check --model_dir and --ckpt_file_name; files in {model_dir}: '
+      f'{_names_in(model_dir)}')
+
+
+def _names_in(directory):
+  names = sorted(tf.io.gfile.listdir(directory)) if tf.io.gfile.isdir(directory) else []
+  return ', '.join(names[:20]) or 'none'
+
+
+def checkpoint_shapes(path):
+  """Return a dict from the names in the checkpoint `path` to their shapes.
+
+  Raises:
+    ValueError: the file is no whole checkpoint.
+  """
+  try:
+    return tf.train.load_checkpoint(path).get_variable_to_shape_map()
+  except (tf.errors.OpError, RuntimeError) as error:
+    raise ValueError(f'{path} is no whole TensorFlow checkpoint ({error}): copy it again, all '
+                     'files of it') from error
+
+
+def check_loadable(variables, path):
+  """Raise ValueError unless the checkpoint `path` holds every variable in its shape."""
+  shapes = checkpoint_shapes(path)
+  wrong = []
+  for variable in variables:
+    name, shape = variable.op.name, variable.shape.as_list()
+    if name not in shapes:
+      wrong.append(f'{name} is not in it')
+    elif list(shapes[name]) != shape:
+      wrong.append(f'{name} has shape {shapes[name]} in it, {shape} here')
+  if wrong:
+    raise ValueError(f'{path} does not fit the network: {"; ".join(wrong[:4])}'
+                     f'{f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""}. '
+                     'Check --model_name and --num_classes.')

@@ -1,0 +1,68 @@
+"""Counts how often a network is right, each image once, over all ranks."""
+import os
+
+from absl import logging
+
+from images.utils import checkpoint_utils, cluster_utils, run_utils
+from images.utils.tf1 import tf
+
+RESULT = 'evaluation.json'
+
+
+def evaluate(iterator, batch, logits, checkpoint, *, config=None):
+  """Return the result of running through `iterator`, the same dict on every rank.
+
+  Args:
+    iterator: initializable tf.data iterator over this rank's images.
+    batch: its next element, a dict with 'label', int64 [batch], and 'skipped'.
+    logits: float32 [batch, classes], what the network says to the batch.
+    checkpoint: string, path of the checkpoint with the network's variables.
+    config: tf.ConfigProto.
+
+  Returns:
+    dict: 'images', 'top_1_count', 'top_5_count', 'skipped' (undecodable images), ints;
+    'top_1', 'top_5', fractions of the images; 'checkpoint' and its 'step'.
+
+  Raises:
+    ValueError: the checkpoint does not fit the network, or there are no images.
+  """
+  variables = tf.global_variables()
+  checkpoint_utils.check_loadable(variables, checkpoint)
+  labels = batch['label']
+  counts = tf.stack(
+      [tf.size(labels, out_type=tf.int64)]
+      + [tf.math.count_nonzero(tf.nn.in_top_k(predictions=logits, targets=labels, k=k))
+         for k in (1, 5)])
+  totals, skipped = [0, 0, 0], 0
+  with tf.Session(config=config) as session:
+    tf.train.Saver(variables).restore(session, checkpoint)
+    session.run(iterator.initializer)
+    while True:
+      try:
+        of_batch, skipped = session.run([counts, batch['skipped'][-1]])
+      except tf.errors.OutOfRangeError:
+        break
+      totals = [int(a + b) for a, b in zip(totals, of_batch)]
+  return _summarize(cluster_utils.gather_objects([*totals, int(skipped)]), checkpoint)
+
+
+def _summarize(counts_of_ranks, checkpoint):
+  """Return the result for the [images, top-1, top-5, skipped] of every rank."""
+  images, top_1, top_5, skipped = (sum(counts) for counts in zip(*counts_of_ranks))
+  if not images:
+    raise ValueError('the evaluation files have no image that can be decoded')
+  step = tf.train.load_checkpoint(checkpoint)
+  step = int(step.get_tensor('global_step')) if step.has_tensor('global_step') else None
+  return {'images': images, 'top_1_count': top_1, 'top_5_count': top_5, 'skipped': skipped,
+          'top_1': top_1 / images, 'top_5': top_5 / images, 'checkpoint': checkpoint, 'step': step}
+
+
+def report(result, output_dir):
+  """Log the `result` of evaluate(), and write it to evaluation.json in `output_dir`."""
+  logging.info('top-1 %.4f (%d of %d), top-5 %.4f (%d)%s: %s', result['top_1'],
+               result['top_1_count'], result['images'], result['top_5'], result['top_5_count'],
+               f', {result["skipped"]} undecodable images skipped' if result['skipped'] else '',
+               result['checkpoint'])
+  path = os.path.join(output_dir, RESULT)
+  run_utils.write_json(path, result)
+  logging.info('written to %s', path)

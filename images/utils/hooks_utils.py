@@ -1,0 +1,195 @@
+"""The training hooks: a table from names to builders, and the hooks that every run has."""
+import collections
+import datetime
+import math
+import time
+
+from absl import logging
+
+from images.utils import cluster_utils, name_utils
+from images.utils.error_utils import TrainingError, last_checkpoint
+from images.utils.tf1 import tf
+
+# What a builder may use: `tensors`, a dict of scalar tensors as described at
+# FiniteTrainingHook and LoggingTensorHook; `total_steps` and `global_batch`, images in a
+# step over all ranks; the others as the flags of the same names.
+Run = collections.namedtuple('Run', [
+    'tensors', 'output_dir', 'total_steps', 'global_batch', 'log_loss_every_n_iters',
+    'profile_every_n_iters', 'profile_at_task', 'save_checkpoint_every_n_iters',
+    'max_checkpoints_to_keep'])
+
+
+def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, skipped=None):
+  """Return the dict of tensors that hooks watch; loss and accuracy are means over the ranks.
+
+  Args:
+    train_op: operation of a step, what opt.minimize() returned.
+    opt: ReplicatedVarsOptimizer.
+    loss, accuracy, learning_rate: scalar float tensors.
+    skipped: scalar integer tensor, undecodable images so far, or None.
+  """
+  shared = {'loss': loss} if accuracy is None else {'loss': loss, 'accuracy': accuracy}
+  means = cluster_utils.mean(tf.stack(list(shared.values())))
+  tensors = dict(zip(shared, tf.unstack(means)), learning_rate=learning_rate, skipped=skipped,
+                 finite=opt.finite, loss_scale=opt.loss_scale.value,
+                 dynamic=opt.loss_scale.is_dynamic)
+  for name in ('loss', 'accuracy', 'learning_rate', 'loss_scale'):
+    if tensors.get(name) is not None:
+      tf.summary.scalar(name, tensors[name])
+  with tf.control_dependencies([train_op]):
+    tensors['step'] = tf.identity(tf.train.get_global_step().read_value())
+  return tensors
+
+
+def get_hooks(names, run):
+  """Return the list of hooks for a training run.
+
+  First come the hooks that every run has: equal variables on all ranks, and the guard
+  against values that are not finite, which has to stand before a hook that saves.
+
+  Args:
+    names: string, comma-separated keys of HOOKS.
+    run: the Run.
+
+  Raises:
+    ValueError: an unknown name; the message lists the known ones.
+  """
+  builders = [name_utils.lookup(HOOKS, name.strip(), 'hook (--hooks)')
+              for name in names.split(',') if name.strip()]
+  hooks = [builder(run) for builder in builders]
+  return [BroadcastGlobalVariablesHook(), FiniteTrainingHook(run.tensors, run.output_dir),
+          *(hook for hook in hooks if hook is not None)]
+
+
+class BroadcastGlobalVariablesHook(tf.train.SessionRunHook):
+  """Gives all ranks the chief's variables once they are initialised or restored."""
+
+  def begin(self):
+    self._broadcast = cluster_utils.broadcast_global_variables()
+    self._sessions = 0
+
+  def after_create_session(self, session, coord):
+    self._sessions += 1
+    if self._sessions > 1:
+      # MonitoredTrainingSession makes a new session after an error that it takes for
+      # passing; the other ranks would wait for this one for ever.
+      raise TrainingError('the session was lost, most likely with another rank; the same '
+                          'command resumes from the newest checkpoint')
+    session.run(self._broadcast)
+
+
+class FiniteTrainingHook(tf.train.SessionRunHook):
+  """Ends the run at a loss or gradient that is not finite, before it is saved.
+
+  A gradient that overflows under a dynamic loss scale is no reason: the step is skipped.
+  """
+
+  def __init__(self, tensors, output_dir):
+    """Watch `tensors`: 'step' (after the update), 'loss', 'finite' (bool), 'loss_scale',
+    and 'dynamic', a bool and no tensor, whether the loss scale adapts."""
+    self._tensors = {name: tensors[name] for name in ('step', 'loss', 'finite', 'loss_scale')}
+    self._dynamic = tensors['dynamic']
+    self._output_dir = output_dir
+
+  def before_run(self, run_context):
+    return tf.train.SessionRunArgs(self._tensors)
+
+  def after_run(self, run_context, run_values):
+    values = run_values.results
+    if not math.isfinite(values['loss']):
+      self._fail(values, f'the loss is {values["loss"]}',
+                 'Lower --learning_rate, set --max_gradient_norm, or look at the data')
+    if values['finite'] or (self._dynamic and values['loss_scale'] > 1e-3):
+      return
+    self._fail(values, f'a gradient is not finite at loss scale {values["loss_scale"]:g}',
+               'Lower --learning_rate, set --max_gradient_norm, or use --loss_scale=0')
+
+  def _fail(self, values, what, remedy):
+    # The step that fails makes no update where a gradient is not finite; the loss of the
+    # next one is meant either way.
+    step = int(values['step']) + (0 if values['finite'] else 1)
+    raise TrainingError(f'step {step}: {what}; {last_checkpoint(self._output_dir)}. {remedy}.')
+
+
+class LoggingTensorHook(tf.train.SessionRunHook):
+  """Logs how training goes, every so many steps and at the last one.
+
+  Loss, accuracy and learning rate are those of the step; images/s counts all ranks.
+  """
+
+  def __init__(self, tensors, *, every_n_iters, total_steps, global_batch):
+    """Log of `tensors` 'step' and 'loss', and where they are there, 'accuracy',
+    'learning_rate', 'loss_scale' if it adapts, and 'skipped' undecodable images."""
+    shown = ['step', 'loss', 'accuracy', 'learning_rate', 'skipped']
+    shown += ['loss_scale'] if tensors['dynamic'] else []
+    self._tensors = {name: tensors[name] for name in shown if tensors.get(name) is not None}
+    self._every_n_iters = every_n_iters
+    self._total_steps = total_steps
+    self._global_batch = global_batch
+    self._values = self._logged_step = self._started = None
+
+  def before_run(self, run_context):
+    return tf.train.SessionRunArgs(self._tensors)
+
+  def after_run(self, run_context, run_values):
+    self._values = run_values.results
+    step = int(self._values['step'])
+    if self._started is None:
+      # The first step is no measure: it waits for the first images and for the threads.
+      self._started = step, time.time()
+    if step % self._every_n_iters == 0 and step != self._logged_step:
+      self._log()
+
+  def end(self, session):
+    if self._values and int(self._values['step']) != self._logged_step:
+      self._log()
+
+  def _log(self):
+    values, now = self._values, time.time()
+    step = int(values['step'])
+    started_step, started = self._started
+    parts = [f'step {step}/{self._total_steps}', f'loss {values["loss"]:.4f}']
+    for name, form in (('accuracy', '.4f'), ('learning_rate', '.3g'), ('loss_scale', 'g')):
+      if name in values:
+        parts.append(f'{name.replace("_", " ")} {values[name]:{form}}')
+    if step > started_step:
+      seconds = (now - started) / (step - started_step)
+      left = datetime.timedelta(seconds=round(max(0, self._total_steps - step) * seconds))
+      parts += [f'{self._global_batch / seconds:,.1f} images/s', f'{left} left']
+    if values.get('skipped'):
+      parts.append(f'{values["skipped"]} undecodable images skipped')
+    logging.info('  '.join(parts))
+    self._logged_step, self._started = step, (step, now)
+
+
+def _stop_at_step_hook(run):
+  return tf.train.StopAtStepHook(last_step=run.total_steps)
+
+
+def _profiler_hook(run):
+  if not run.profile_every_n_iters or cluster_utils.rank() != run.profile_at_task:
+    return None
+  return tf.train.ProfilerHook(save_steps=run.profile_every_n_iters, output_dir=run.output_dir)
+
+
+def _logging_tensor_hook(run):
+  if not cluster_utils.is_chief():
+    return None
+  return LoggingTensorHook(run.tensors, every_n_iters=run.log_loss_every_n_iters,
+                           total_steps=run.total_steps, global_batch=run.global_batch)
+
+
+def _checkpoint_saver_hook(run):
+  if not cluster_utils.is_chief():
+    return None
+  return tf.train.CheckpointSaverHook(
+      run.output_dir, save_steps=run.save_checkpoint_every_n_iters,
+      saver=tf.train.Saver(max_to_keep=run.max_checkpoints_to_keep, save_relative_paths=True))
+
+
+HOOKS = {
+    'StopAtStepHook': _stop_at_step_hook,
+    'ProfilerHook': _profiler_hook,
+    'LoggingTensorHook': _logging_tensor_hook,
+    'CheckpointSaverHook': _checkpoint_saver_hook,
+}

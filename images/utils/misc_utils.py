@@ -1,0 +1,98 @@
+"""Which checkpoint variables a finetune loads; edit the first function to choose."""
+from images.utils import checkpoint_utils
+from images.utils.tf1 import tf
+
+_MOVING_AVERAGES = ('moving_mean', 'moving_variance')
+
+
+def get_assigment_map_from_checkpoint(variables, checkpoint_shapes, *,  # sic: the published name
+                                      restore_moving_averages=False, exclude_scopes=()):
+  """Choose which variables of the network take their value from a checkpoint.
+
+  Args:
+    variables: list of variables of the network, trainable or not.
+    checkpoint_shapes: dict from names in the checkpoint to shapes (lists of ints).
+    restore_moving_averages: bool, whether to load batch-norm statistics.
+    exclude_scopes: names of scopes that are not loaded.
+
+  Returns:
+    assignment_map: dict from names in the checkpoint to variables.
+    left_out: dict from names of the other variables to the reason, a string.
+  """
+  trainable = {variable.op.name for variable in tf.trainable_variables()}
+  assignment_map, left_out = {}, {}
+  for variable in variables:
+    name, shape = variable.op.name, variable.shape.as_list()
+    if any(name.startswith(scope.rstrip('/') + '/') for scope in exclude_scopes):
+      left_out[name] = 'in --checkpoint_exclude_scopes'
+    elif name.endswith(_MOVING_AVERAGES) and not restore_moving_averages:
+      left_out[name] = 'moving average, --restore_moving_averages loads it'
+    elif name not in trainable and not name.endswith(_MOVING_AVERAGES):
+      left_out[name] = 'not trainable'
+    elif name not in checkpoint_shapes:
+      left_out[name] = 'not in the checkpoint'
+    elif list(checkpoint_shapes[name]) != shape:
+      left_out[name] = f'shape {checkpoint_shapes[name]} in the checkpoint, {shape} here'
+    else:
+      assignment_map[name] = variable
+  return assignment_map, left_out
+
+
+def load_checkpoint(variables, path, **choice):
+  """Make `variables` start from the checkpoint `path`, and return a report, a string.
+
+  Args:
+    variables: list of the network's variables.
+    path: string, as of checkpoint_utils.checkpoint_path().
+    **choice: keyword arguments of get_assigment_map_from_checkpoint().
+
+  Raises:
+    ValueError: nothing in the checkpoint matches.
+  """
+  shapes = checkpoint_utils.checkpoint_shapes(path)
+  assignment_map, left_out = get_assigment_map_from_checkpoint(variables, shapes, **choice)
+  report = loading_report(path, assignment_map, left_out)
+  if not assignment_map:
+    raise ValueError(f'nothing in {path} matches a variable of the network: is --model_name the '
+                     f'net of the checkpoint, which holds {sorted(shapes)[:3]}...?\n{report}')
+  tf.train.init_from_checkpoint(path, assignment_map)
+  return report
+
+
+def loading_report(path, assignment_map, left_out):
+  """Return a table of what is loaded and what is not: one line a reason and scope."""
+  lines = [f'{len(assignment_map):5} variables loaded from {path}']
+  by_reason = {}
+  for name, reason in left_out.items():
+    by_reason.setdefault(reason, []).append(name)
+  for reason, names in by_reason.items():
+    shown = ', '.join(names[:4]) + (', ...' if len(names) > 4 else '')
+    lines.append(f'{len(names):5} not loaded, {reason}: {shown}')
+  return '\n'.join(lines)
+
+
+def scope_variables(scopes):
+  """Return the trainable variables in the comma-separated `scopes`, all where it is None.
+
+  Raises:
+    ValueError: a scope has no trainable variable.
+  """
+  if not scopes:
+    return tf.trainable_variables()
+  variables = []
+  for scope in scopes.split(','):
+    found = [v for v in tf.trainable_variables()
+             if v.op.name.startswith(scope.strip().rstrip('/') + '/')]
+    if not found:
+      known = sorted({v.op.name.rpartition('/')[0] for v in tf.trainable_variables()})
+      raise ValueError(f'--trainable_scopes: no variable in {scope!r}; scopes: {known[:10]}...')
+    variables += found
+  return variables
+
+
+def model_statistics(variables):
+  """Return a table of name, shape and size of each variable, and their sum, a string."""
+  rows = [(v.op.name, str(v.shape.as_list()), v.shape.num_elements()) for v in variables]
+  width = max((len(name) for name, _, _ in rows), default=0)
+  lines = [f'{name:{width}}  {shape:20} {size:12,}' for name, shape, size in rows]
+  return '\n'.join([*lines, f'{sum(size for _, _, size in rows):,} trainable parameters'])

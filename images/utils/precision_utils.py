@@ -1,0 +1,88 @@
+"""Half-precision compute over float32 variables.
+
+Variables, batch-norm statistics, regularization losses and checkpoints stay float32;
+layers see a variable through a cast to the dtype of their input.
+"""
+import contextlib
+import functools
+
+from absl import logging
+
+from images.utils.tf1 import tf
+
+# Words in /proc/cpuinfo of processors that multiply bfloat16 (x86 and Arm).
+_BFLOAT16_CPU_FLAGS = {'avx512_bf16', 'amx_bf16', 'bf16'}
+
+
+def compute_dtype(use_fp16, half_dtype='auto', *, has_gpu=None, cpu_flags=None):
+  """Return the dtype to compute in: tf.float32, tf.float16 or tf.bfloat16.
+
+  Args:
+    use_fp16: bool, whether half precision is wanted.
+    half_dtype: 'float16' or 'bfloat16' as they are; 'auto' is float16 on a GPU, on a
+      CPU bfloat16 where the processor has instructions for it, else float32 with a
+      warning: float16 on a CPU is some 90 times slower than float32.
+    has_gpu: bool, by default whether TensorFlow sees a GPU.
+    cpu_flags: set of strings, by default the processor's own.
+  """
+  if not use_fp16:
+    return tf.float32
+  if half_dtype != 'auto':
+    return tf.as_dtype(half_dtype)
+  if bool(tf.config.list_physical_devices('GPU')) if has_gpu is None else has_gpu:
+    return tf.float16
+  if _BFLOAT16_CPU_FLAGS & (_cpu_flags() if cpu_flags is None else cpu_flags):
+    return tf.bfloat16
+  logging.warning('use_fp16: this processor has no half-precision instructions, computing in '
+                  'float32 (--half_dtype=bfloat16 forces half precision)')
+  return tf.float32
+
+
+def _cpu_flags():
+  """Return the processor's feature words, a set; empty where Linux does not tell."""
+  with contextlib.suppress(OSError), open('/proc/cpuinfo') as cpuinfo:
+    for line in cpuinfo:
+      if line.startswith(('flags', 'Features')):
+        return set(line.split())
+  return set()
+
+
+def _float32_getter(getter, name, shape=None, dtype=None, **kwargs):
+  """Create a float variable as float32; return it, or its cast to the wanted dtype."""
+  if dtype is None or not tf.as_dtype(dtype).is_floating:
+    return getter(name, shape=shape, dtype=dtype, **kwargs)
+  variable = getter(name, shape=shape, dtype=tf.float32, **kwargs)
+  return variable if dtype == tf.float32 else tf.cast(variable, dtype)
+
+
+def computing_in(dtype, network_fn):
+  """Return `network_fn` as a function that computes in `dtype` over float32 variables.
+
+  Args:
+    dtype: tf.float32, tf.float16 or tf.bfloat16.
+    network_fn: function (images, **kwargs) to (logits, end_points); its outputs come in
+      `dtype`.
+  """
+  @functools.wraps(network_fn)
+  def compute(images, **kwargs):
+    with tf.variable_scope(tf.get_variable_scope(), custom_getter=_float32_getter):
+      return network_fn(tf.cast(images, dtype), **kwargs)
+  return compute
+
+
+def float32_regularizers(arg_scope):
+  """Return a TF-Slim arg scope whose regularizers see the float32 variables.
+
+  A layer hands its regularizer what the variable getter returned, which in half
+  precision is a cast; the sum of squares of a large kernel would lose its digits there.
+  """
+  def of_variable(regularizer):
+    def regularize(weights):
+      if weights.dtype != tf.float32 and weights.op.type == 'Cast':
+        weights = weights.op.inputs[0]
+      return regularizer(weights)
+    return regularize
+
+  return {layer: {key: of_variable(value) if key.endswith('_regularizer') and value else value
+                  for key, value in arguments.items()}
+          for layer, arguments in arg_scope.items()}

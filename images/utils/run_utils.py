@@ -1,0 +1,75 @@
+"""The directory of a run: where it is, what it holds, and where a run goes on."""
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+
+from images.utils import cluster_utils
+from images.utils.tf1 import tf
+
+RECORD = 'run.json'
+
+
+def open_run_dir(output_dir, *, model_name, dataset_name):
+  """Return the run's directory, the same on every rank, made and found writable by the chief.
+
+  Args:
+    output_dir: string, or None for a new directory under runs/.
+    model_name, dataset_name: strings, parts of a new directory's name.
+
+  Raises:
+    OSError: the directory cannot be written.
+  """
+  if not output_dir:
+    now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
+    output_dir = os.path.join('runs', f'{now}-{model_name}-{dataset_name}')
+  output_dir = cluster_utils.broadcast_object(output_dir)
+  if cluster_utils.is_chief():
+    _check_writable(output_dir)
+  return output_dir
+
+
+def _check_writable(directory):
+  probe = os.path.join(directory, '.writable')
+  try:
+    tf.io.gfile.makedirs(directory)
+    with tf.io.gfile.GFile(probe, 'w') as file:
+      file.write('x')
+    tf.io.gfile.remove(probe)
+  except tf.errors.OpError as error:
+    raise OSError(f'--output_dir={directory} cannot be written: {error.message}; choose another '
+                  'directory or free space') from error
+
+
+def newest_checkpoint(output_dir):
+  """Return (path, global step, records taken) of the newest checkpoint; (None, 0, 0) if none."""
+  path = tf.train.latest_checkpoint(output_dir)
+  if not path:
+    return None, 0, 0
+  reader = tf.train.load_checkpoint(path)
+  position = reader.get_tensor('input_position') if reader.has_tensor('input_position') else 0
+  return path, int(reader.get_tensor('global_step')), int(position)
+
+
+def resume_point(output_dir):
+  """Return the chief's newest_checkpoint() on every rank; only the chief needs to see it."""
+  return cluster_utils.broadcast_object(
+      newest_checkpoint(output_dir) if cluster_utils.is_chief() else None)
+
+
+def write_json(path, content):
+  """Write the dict `content` to `path` as JSON, under a temporary name first."""
+  partial = path + '.partial'
+  with tf.io.gfile.GFile(partial, 'w') as file:
+    file.write(json.dumps(content, indent=2, sort_keys=True) + '\n')
+  tf.io.gfile.rename(partial, path, overwrite=True)
+
+
+def write_record(output_dir, flag_values, **facts):
+  """Write run.json: resolved flags, versions, number of ranks, and the `facts` given."""
+  versions = {name: importlib.metadata.version(name)
+              for name in ('tensorflow', 'tf-slim', 'numpy', 'absl-py')}
+  write_json(os.path.join(output_dir, RECORD), {
+      'flags': flag_values, 'versions': {'python': platform.python_version(), **versions},
+      'transport': cluster_utils.transport(), 'ranks': cluster_utils.size(), **facts})

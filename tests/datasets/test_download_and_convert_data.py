@@ -1,0 +1,70 @@
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from images.datasets import conversion, download_and_convert_data, tfrecord
+from tests.datasets import make_data
+
+SCRIPT = pathlib.Path(download_and_convert_data.__file__).resolve()
+
+
+def run(*args, cwd):
+  """Run the script as a user does, without PYTHONPATH, from `cwd`."""
+  environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+  return subprocess.run([sys.executable, SCRIPT, *args], cwd=cwd, env=environment,
+                        capture_output=True, text=True, timeout=120)
+
+
+def test_every_data_set_has_its_name_on_the_command_line():
+  assert sorted(conversion.DATASETS) == download_and_convert_data.DATASET_NAMES
+
+
+def test_convert_from_another_folder(tmp_path):
+  make_data.write_mnist(tmp_path)
+  result = run('--dataset_name=mnist', '--dataset_dir=records', '--source_dir=.', cwd=tmp_path)
+  assert result.returncode == 0
+  assert tfrecord.read_manifest(str(tmp_path / 'records'))['dataset'] == 'mnist'
+  assert 'mnist_train.tfrecord: 7 records' in result.stdout
+  assert 'train_image_classifiers.py --dataset_name=mnist --dataset_dir=records' in result.stdout
+  assert 'Converting: 10 of 10 images' in result.stderr
+
+
+@pytest.mark.parametrize(('args', 'message'), [
+    (['--dataset_name=cifar10', '--dataset_dir=x', '--source_dir=.'],
+     'error: --source_dir=. has no cifar-10-python.tar.gz or cifar-10-batches-py'),
+    (['--dataset_name=mnist'], 'error: give --dataset_name and --dataset_dir'),
+    (['--dataset_name=mnistt', '--dataset_dir=x'], 'cifar10|digits|flowers|image_folder|mnist'),
+])
+def test_errors_are_one_line_without_traceback(tmp_path, args, message):
+  result = run(*args, cwd=tmp_path)
+  assert result.returncode != 0
+  assert message in result.stderr
+  assert 'Traceback' not in result.stderr
+
+
+@pytest.mark.parametrize(('error', 'expected'), [
+    (OSError(28, 'No space left on device'),
+     'no space left in /data; make room or choose another --dataset_dir'),
+    (PermissionError(13, 'Permission denied', '/data'), "[Errno 13] Permission denied: '/data'"),
+])
+def test_errors_of_the_system(error, expected):
+  assert download_and_convert_data.explain(error, '/data') == expected
+
+
+def test_summary():
+  manifest = {'dataset': 'x', 'classes': ['a', 'b'], 'train_files': ['f', 'g'], 'test_files': ['h'],
+              'files': {name: {'records': 1000, 'bytes': 5} for name in 'fgh'}}
+  assert download_and_convert_data.summary(manifest, '/data').splitlines() == [
+      'x is converted into /data:',
+      '  f: 1,000 records, 5 bytes',
+      '  g: 1,000 records, 5 bytes',
+      '  h: 1,000 records, 5 bytes',
+      'train: 2,000 records',
+      'test: 1,000 records',
+      '2 classes, listed in labels.txt',
+      'Train on it with:',
+      '  python train_image_classifiers.py --dataset_name=x --dataset_dir=/data --num_classes=2 '
+      '--enable_paisoar=False']

@@ -1,0 +1,146 @@
+"""Builds networks with deterministic weights, runs them, and describes their variables."""
+import contextlib
+import hashlib
+import inspect
+import json
+import pathlib
+import types
+
+import numpy as np
+
+from images.models import model_factory
+from images.utils import precision_utils
+from images.utils.tf1 import tf
+from tests.models import deterministic_weights
+
+# Facts about every published network: what its variables are, and the logits that
+# it computes from the deterministic weights. `describe` and `run` say how they are made.
+GOLDEN = json.loads(pathlib.Path(__file__).with_name('golden.json').read_text())
+
+
+@contextlib.contextmanager
+def graph():
+  """Enter a fresh graph that has a global step, as training scripts have."""
+  # Comparing variables by value makes TF-Slim's layers quadratic in their number.
+  tf.disable_tensor_equality()
+  try:
+    with tf.Graph().as_default() as default:
+      tf.set_random_seed(1)
+      tf.train.get_or_create_global_step()
+      yield default
+  finally:
+    tf.enable_tensor_equality()
+
+
+def build(name, *, batch, size, num_classes, channels=3, is_training=False,
+          dtype=tf.float32, weight_decay=0.0):
+  """Build a network on a placeholder, without dropout.
+
+  Returns:
+    A namespace of images, labels, logits, end_points, loss and network_fn; the loss
+    is the sum over the batch, with 0.4 times that of the auxiliary logits.
+  """
+  network_fn = model_factory.get_network_fn(
+      name, num_classes, weight_decay=weight_decay, is_training=is_training)
+  parameters = inspect.signature(network_fn).parameters
+  keep_all = {key: 1.0 for key in ('dropout_keep_prob', 'drop_path_keep_prob')
+              if key in parameters}
+  images = tf.placeholder(tf.float32, [batch, size, size, channels])
+  labels = tf.placeholder(tf.int32, [batch])
+  logits, end_points = precision_utils.computing_in(dtype, network_fn)(images, **keep_all)
+  loss = _loss(labels, logits)
+  if 'AuxLogits' in end_points:
+    loss += 0.4 * _loss(labels, end_points['AuxLogits'])
+  return types.SimpleNamespace(images=images, labels=labels, logits=logits, loss=loss,
+                               end_points=end_points, network_fn=network_fn)
+
+
+def _loss(labels, logits):
+  return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(
+      labels=labels, logits=tf.cast(logits, tf.float32)))
+
+
+@contextlib.contextmanager
+def session():
+  """Enter a session that does not spend time on optimizing its graph."""
+  config = tf.ConfigProto()
+  config.graph_options.rewrite_options.disable_meta_optimizer = True
+  with tf.Session(config=config) as opened:
+    yield opened
+
+
+def load(opened, values=None, seed=0):
+  """Give every variable its deterministic value.
+
+  Args:
+    opened: session.
+    values: dict that keeps the values from one call to the next.
+    seed: integer.
+  """
+  values = {} if values is None else values
+  variables = [v for v in tf.global_variables() if v.dtype.base_dtype == tf.float32]
+  for variable in variables:
+    key = (variable.op.name, *variable.shape.as_list())
+    if key not in values:
+      values[key] = deterministic_weights.value(key[0], key[1:], seed)
+  opened.run([v.initializer for v in tf.global_variables()],
+             {v.initial_value: values[(v.op.name, *v.shape.as_list())] for v in variables})
+
+
+def feed(net, num_classes, seed=0):
+  """Return the feed of deterministic images and labels."""
+  batch, size, _, channels = net.images.shape.as_list()
+  return {net.images: deterministic_weights.images(batch, size, channels, seed),
+          net.labels: deterministic_weights.labels(batch, num_classes, seed)}
+
+
+def describe(end_points):
+  """Return the digests that identify the default graph's variables and end points.
+
+  'structure' is about sorted lines 'name shape trainable regularized', 'order' about
+  the names in the order of their creation, 'initializers' about lines 'name kind
+  numbers', 'end_points' about the keys.
+  """
+  variables = [v for v in tf.global_variables() if v.dtype.base_dtype == tf.float32]
+  trainable = {v.op.name for v in tf.trainable_variables()}
+  regularized = {_ancestors(loss.op, 'VarHandleOp')[0].name for loss in
+                 tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES)}
+  names = [v.op.name for v in variables]
+  structure = sorted(f'{v.op.name} {v.shape.as_list()} {v.op.name in trainable} '
+                     f'{v.op.name in regularized}' for v in variables)
+  return {
+      'variables': len(names),
+      'parameters': sum(v.shape.num_elements() for v in tf.trainable_variables()),
+      'structure': _digest(structure),
+      'order': _digest(names),
+      'initializers': _digest(f'{v.op.name} {_initializer(v)}' for v in variables),
+      'end_points': _digest(end_points),
+  }
+
+
+def _initializer(variable):
+  """Return what a variable starts as, such as 'TruncatedNormal 0 0.05'."""
+  tensor = variable.initial_value
+  constants = {op.name.rsplit('/', 1)[-1]: tf.get_static_value(op.outputs[0])
+               for op in _ancestors(tensor.op, 'Const')}
+  for kind, keys in (('TruncatedNormal', ('mean', 'stddev')), ('RandomUniform', ('min', 'max'))):
+    if _ancestors(tensor.op, kind):
+      return ' '.join([kind] + [f'{constants[key]:.3g}' for key in keys])
+  fill = _ancestors(tensor.op, 'Fill')
+  constant = tf.get_static_value(fill[0].inputs[1] if fill else tensor)
+  return f'Constant {np.unique(constant).item():.3g}'
+
+
+def _ancestors(operation, kind):
+  """Return the operations of a kind that an operation depends on."""
+  seen, waiting = set(), [operation]
+  while waiting:
+    current = waiting.pop()
+    if current not in seen:
+      seen.add(current)
+      waiting.extend(tensor.op for tensor in current.inputs)
+  return [op for op in seen if op.type == kind]
+
+
+def _digest(lines):
+  return hashlib.sha256('\n'.join(lines).encode()).hexdigest()[:16]

@@ -1,0 +1,302 @@
+"""Trains, finetunes and evaluates image classifiers.
+
+One process:      python train_image_classifiers.py --enable_paisoar=False --flags...
+Two on this host: horovodrun -np 2 python train_image_classifiers.py --flags...
+
+This file is the wiring, and the only reader of the flags: a network, a preprocessing and
+a data set meet in loss_fn; PAISoar's optimizer turns the loss into train_op; and a
+MonitoredTrainingSession runs it under the hooks.
+"""
+import collections
+import math
+
+from absl import app, logging
+
+import flags
+from images.datasets import dataset_factory
+from images.models import model_factory
+from images.preprocessing import preprocessing_factory
+from images.utils import (
+    checkpoint_utils,
+    cluster_utils,
+    error_utils,
+    evaluation_utils,
+    hooks_utils,
+    learning_rate_utils,
+    misc_utils,
+    optimizer_utils,
+    paisoar,
+    precision_utils,
+    run_utils,
+)
+from images.utils.tf1 import tf
+
+FLAGS = flags.flags.FLAGS
+
+# What a training run needs to know before its graph is built.
+Plan = collections.namedtuple('Plan', [
+    'output_dir',    # string
+    'checkpoint',    # path of the checkpoint to go on from, or None
+    'first_step',    # its global step, or 0
+    'position',      # records, over all ranks, that were taken by then
+    'data_sources',  # the training files
+    'num_samples',   # images in an epoch
+    'global_batch',  # images in a step over all ranks
+    'total_steps',   # the global step at which training ends
+])
+
+
+def train():
+  """Pretrain or finetune; a run whose directory holds a checkpoint goes on from it."""
+  plan = make_plan()
+  if plan.first_step >= plan.total_steps:
+    logging.info('%s has reached step %d of %d, nothing is left to do: raise --stop_at_step or '
+                 'choose another --output_dir', plan.output_dir, plan.first_step, plan.total_steps)
+    return
+  report_start(plan)
+  with tf.Graph().as_default():
+    tf.set_random_seed(FLAGS.seed)
+    global_step = tf.train.get_or_create_global_step()
+    train_op, tensors = build_training(plan, global_step)
+    hooks = get_hooks(plan, tensors)
+    with error_utils.explained(plan.data_sources.files, plan.output_dir), \
+        tf.train.MonitoredTrainingSession(
+            checkpoint_dir=plan.output_dir if cluster_utils.is_chief() else None,
+            hooks=hooks,
+            save_checkpoint_secs=None,
+            save_summaries_steps=FLAGS.log_loss_every_n_iters,
+            log_step_count_steps=None,
+            config=cluster_utils.session_config(FLAGS.log_device_placement)) as session:
+      while not session.should_stop():
+        session.run(train_op)
+  report_end(plan)
+
+
+def build_training(plan, global_step):
+  """Build the graph of a training step.
+
+  Returns:
+    train_op: the operation that makes a step.
+    tensors: dict of what the hooks log and watch, as hooks_utils describes it.
+  """
+  network_fn, preprocessing_fn, train_image_size = get_network_and_preprocessing()
+  dataset_iterator = get_dataset_iterator(plan, preprocessing_fn, train_image_size)
+  metrics = {}
+
+  def loss_fn():
+    """Return the loss; what else is worth knowing leaves through `metrics`."""
+    with tf.device('/cpu:0'):
+      images, labels = dataset_iterator.get_next()
+    logits, end_points = network_fn(images)
+    loss = tf.losses.sparse_softmax_cross_entropy(
+        labels=labels, logits=tf.cast(logits, tf.float32), weights=1.0)
+    if 'AuxLogits' in end_points:
+      loss += tf.losses.sparse_softmax_cross_entropy(
+          labels=labels, logits=tf.cast(end_points['AuxLogits'], tf.float32), weights=0.4)
+    metrics['accuracy'] = tf.reduce_mean(
+        tf.cast(tf.equal(tf.argmax(logits, axis=1), labels), tf.float32))
+    return loss + tf.losses.get_regularization_loss()
+
+  learning_rate = get_learning_rate(plan, global_step)
+  optimizer = optimizer_utils.get_optimizer(FLAGS.optimizer, learning_rate,
+                                            FLAGS.flag_values_dict())
+  opt = paisoar.ReplicatedVarsOptimizer(optimizer, clip_norm=FLAGS.max_gradient_norm)
+  loss = opt.compute_loss(loss_fn, loss_scale=FLAGS.loss_scale)
+  network_variables = tf.model_variables()
+  train_op = opt.minimize(loss, global_step=global_step,
+                          var_list=misc_utils.scope_variables(FLAGS.trainable_scopes))
+
+  if FLAGS.task_type == 'finetune' and plan.checkpoint is None and cluster_utils.is_chief():
+    load_finetune_checkpoint(network_variables)
+  if FLAGS.print_model_statistics and cluster_utils.is_chief():
+    logging.info('trainable variables:\n%s', misc_utils.model_statistics(tf.trainable_variables()))
+  return train_op, hooks_utils.progress_tensors(
+      train_op, opt, loss=loss, learning_rate=learning_rate, skipped=dataset_iterator.skipped,
+      **metrics)
+
+
+def make_plan():
+  """Return the Plan of the run; every rank makes the same one."""
+  output_dir = run_utils.open_run_dir(FLAGS.output_dir, model_name=FLAGS.model_name,
+                                      dataset_name=FLAGS.dataset_name)
+  checkpoint, first_step, position = run_utils.resume_point(output_dir)
+  data_sources = dataset_factory.get_data_sources(FLAGS.dataset_name, FLAGS.dataset_dir,
+                                                  FLAGS.train_files)
+  dataset_factory.check_labels(data_sources, FLAGS.num_classes)
+  global_batch = FLAGS.batch_size * cluster_utils.size()
+  num_samples = FLAGS.num_sample_per_epoch or sum(data_sources.counts)
+  total_steps = min(FLAGS.stop_at_step, math.ceil(FLAGS.num_epochs * num_samples / global_batch))
+  return Plan(output_dir, checkpoint, first_step, position, data_sources, num_samples,
+              global_batch, total_steps)
+
+
+def get_network_and_preprocessing():
+  """Return (network_fn, preprocessing_fn, image size in pixels) for the flags.
+
+  network_fn computes in half precision where the flags and the processor say so.
+  """
+  is_training = FLAGS.task_type in ['pretrain', 'finetune']
+  network_fn = model_factory.get_network_fn(
+      FLAGS.model_name,
+      num_classes=FLAGS.num_classes,
+      weight_decay=FLAGS.weight_decay,
+      is_training=is_training)
+  preprocessing_fn = preprocessing_factory.get_preprocessing(
+      FLAGS.preprocessing_name or FLAGS.model_name,
+      is_training=is_training)
+  dtype = precision_utils.compute_dtype(FLAGS.use_fp16, FLAGS.half_dtype)
+  return (precision_utils.computing_in(dtype, network_fn), preprocessing_fn,
+          FLAGS.train_image_size or network_fn.default_image_size)
+
+
+def get_dataset_iterator(plan, preprocessing_fn, train_image_size):
+  """Return the iterator of training batches for the flags."""
+  return dataset_factory.get_dataset_iterator(
+      FLAGS.dataset_name,
+      train_image_size,
+      preprocessing_fn,
+      plan.data_sources,
+      num_classes=FLAGS.num_classes,
+      batch_size=FLAGS.batch_size,
+      seed=FLAGS.seed,
+      position=plan.position,
+      shuffle_buffer_size=FLAGS.shuffle_buffer_size,
+      num_parallel_batches=FLAGS.num_parallel_batches,
+      prefetch_buffer_size=FLAGS.prefetch_buffer_size,
+      num_preprocessing_threads=FLAGS.num_preprocessing_threads,
+      datasets_use_caching=FLAGS.datasets_use_caching,
+      max_bad_fraction=FLAGS.max_bad_fraction)
+
+
+def get_learning_rate(plan, global_step):
+  """Return the learning rate of the step, a scalar tensor, for the flags."""
+  steps_per_decay = plan.num_samples * FLAGS.num_epochs_per_decay / plan.global_batch
+  return learning_rate_utils.get_learning_rate(
+      global_step,
+      learning_rate=FLAGS.learning_rate,
+      total_steps=plan.total_steps,
+      decay_steps=max(1, int(steps_per_decay)),
+      learning_rate_decay_type=FLAGS.learning_rate_decay_type,
+      learning_rate_decay_factor=FLAGS.learning_rate_decay_factor,
+      end_learning_rate=FLAGS.end_learning_rate,
+      decay_scheme=FLAGS.decay_scheme,
+      warmup_steps=FLAGS.warmup_steps,
+      warmup_scheme=FLAGS.warmup_scheme)
+
+
+def get_hooks(plan, tensors):
+  """Return the hooks of a training session for the flags."""
+  return hooks_utils.get_hooks(FLAGS.hooks, hooks_utils.Run(
+      tensors=tensors,
+      output_dir=plan.output_dir,
+      total_steps=plan.total_steps,
+      global_batch=plan.global_batch,
+      log_loss_every_n_iters=FLAGS.log_loss_every_n_iters,
+      profile_every_n_iters=FLAGS.profile_every_n_iters,
+      profile_at_task=FLAGS.profile_at_task,
+      save_checkpoint_every_n_iters=FLAGS.save_checkpoint_every_n_iters,
+      max_checkpoints_to_keep=FLAGS.max_checkpoints_to_keep))
+
+
+def load_finetune_checkpoint(variables):
+  """Let the network's `variables` start from the checkpoint that the flags name."""
+  path = checkpoint_utils.checkpoint_path(FLAGS.model_dir, FLAGS.ckpt_file_name)
+  logging.info('finetune:\n%s', misc_utils.load_checkpoint(
+      variables, path,
+      restore_moving_averages=FLAGS.restore_moving_averages,
+      exclude_scopes=[s.strip() for s in (FLAGS.checkpoint_exclude_scopes or '').split(',') if s]))
+
+
+def report_start(plan):
+  """Log what is about to run, and write its record."""
+  if not cluster_utils.is_chief():
+    return
+  logging.info('%s %s on %s: %d images in %d files', FLAGS.task_type, FLAGS.model_name,
+               FLAGS.dataset_name, plan.num_samples, len(plan.data_sources.files))
+  logging.info('ranks %d, transport %s, global batch %d, compute in %s', cluster_utils.size(),
+               cluster_utils.transport(), plan.global_batch,
+               precision_utils.compute_dtype(FLAGS.use_fp16, FLAGS.half_dtype).name)
+  logging.info('steps %d to %d, %s, run directory %s', plan.first_step, plan.total_steps,
+               f'resuming {plan.checkpoint}' if plan.checkpoint else 'a new run', plan.output_dir)
+  write_record(plan, step=plan.first_step)
+
+
+def report_end(plan):
+  """Log where the run has put its results, and update its record."""
+  if not cluster_utils.is_chief():
+    return
+  checkpoint, step, _ = run_utils.newest_checkpoint(plan.output_dir)
+  write_record(plan, step=step)
+  logging.info('done at step %d, checkpoint %s', step, checkpoint)
+
+
+def write_record(plan, step):
+  """Write run.json: the resolved flags, versions, data and step of the run."""
+  run_utils.write_record(
+      plan.output_dir,
+      FLAGS.flag_values_dict(),
+      step=step,
+      total_steps=plan.total_steps,
+      files=dict(zip(plan.data_sources.files, plan.data_sources.counts)))
+
+
+def evaluate():
+  """Measure top-1 and top-5 accuracy of a checkpoint, each image once over all ranks."""
+  path, output_dir = get_checkpoint()
+  data_sources = dataset_factory.get_data_sources(
+      FLAGS.dataset_name, FLAGS.dataset_dir, FLAGS.eval_files, is_training=False)
+  dataset_factory.check_labels(data_sources, FLAGS.num_classes)
+  with tf.Graph().as_default():
+    network_fn, preprocessing_fn, image_size = get_network_and_preprocessing()
+    iterator = dataset_factory.get_evaluation_iterator(
+        FLAGS.dataset_name,
+        image_size,
+        preprocessing_fn,
+        data_sources,
+        num_classes=FLAGS.num_classes,
+        batch_size=FLAGS.batch_size,
+        num_preprocessing_threads=FLAGS.num_preprocessing_threads,
+        max_bad_fraction=FLAGS.max_bad_fraction)
+    with tf.device('/cpu:0'):
+      batch = iterator.get_next()
+    logits, _ = network_fn(batch['image'])
+    with error_utils.explained(data_sources.files, output_dir):
+      result = evaluation_utils.evaluate(
+          iterator, batch, tf.cast(logits, tf.float32), path,
+          config=cluster_utils.session_config(FLAGS.log_device_placement))
+  if cluster_utils.is_chief():
+    evaluation_utils.report(result, output_dir)
+
+
+def get_checkpoint():
+  """Return the checkpoint to evaluate, and the directory where its results belong."""
+  model_dir = FLAGS.model_dir or FLAGS.output_dir
+  if not model_dir:
+    raise ValueError(f'--task_type={FLAGS.task_type} needs --output_dir, the directory of a run, '
+                     'or --model_dir and --ckpt_file_name')
+  return (checkpoint_utils.checkpoint_path(model_dir, FLAGS.ckpt_file_name),
+          FLAGS.output_dir or model_dir)
+
+
+# --task_type -> what main() runs.
+TASKS = {
+    'pretrain': train,
+    'finetune': train,
+    'evaluate': evaluate,
+}
+
+
+def main(argv):
+  """Run the task that the flags name."""
+  if len(argv) > 1:
+    raise app.UsageError(f'unexpected arguments {argv[1:]}: flags start with --')
+  # TensorFlow's own warnings tell of deprecations inside of it, which no user can mend.
+  tf.logging.set_verbosity(tf.logging.ERROR)
+  if FLAGS['verbosity'].using_default_value:
+    logging.set_verbosity(logging.INFO)
+  cluster_utils.init(FLAGS.enable_paisoar)
+  TASKS[FLAGS.task_type]()
+
+
+if __name__ == '__main__':
+  app.run(main)
