@@ -9,11 +9,12 @@ MonitoredTrainingSession runs it under the hooks.
 """
 import collections
 import math
+import os
 
 from absl import app, logging
 
 import flags
-from images.datasets import dataset_factory
+from images.datasets import dataset_factory, tfrecord
 from images.models import model_factory
 from images.preprocessing import preprocessing_factory
 from images.utils import (
@@ -22,6 +23,7 @@ from images.utils import (
     error_utils,
     evaluation_utils,
     hooks_utils,
+    inference_utils,
     learning_rate_utils,
     misc_utils,
     optimizer_utils,
@@ -268,6 +270,37 @@ def evaluate():
     evaluation_utils.report(result, output_dir)
 
 
+def predict():
+  """Print the likeliest classes of image files."""
+  path, _ = get_checkpoint()
+  files = inference_utils.find_images(FLAGS.predict_files)
+  class_names = tfrecord.read_labels(FLAGS.dataset_dir) if FLAGS.dataset_dir else None
+  with tf.Graph().as_default():
+    network_fn, preprocessing_fn, size = get_network_and_preprocessing()
+    images = inference_utils.image_batches(
+        files, lambda encoded: preprocessing_fn(encoded, size, size), FLAGS.batch_size)
+    logits, _ = network_fn(images)
+    for file, classes in inference_utils.classify(
+        files, tf.cast(logits, tf.float32), path, class_names=class_names,
+        config=cluster_utils.session_config(FLAGS.log_device_placement)):
+      print(f'{file}: ' + ', '.join(f'{name} {share:.4f}' for name, share in classes))
+
+
+def export():
+  """Write a SavedModel that takes encoded images, into the directory of the run."""
+  path, output_dir = get_checkpoint()
+  with tf.Graph().as_default():
+    network_fn, preprocessing_fn, size = get_network_and_preprocessing()
+    encoded = tf.placeholder(tf.string, [None], name='images')
+    with tf.device('/cpu:0'):
+      images = inference_utils.decoded_batch(
+          encoded, lambda image: preprocessing_fn(image, size, size))
+    logits, _ = network_fn(images)
+    export_dir = inference_utils.export(encoded, tf.cast(logits, tf.float32), path,
+                                        os.path.join(output_dir, 'saved_model'))
+  logging.info('SavedModel of %s written to %s', path, export_dir)
+
+
 def get_checkpoint():
   """Return the checkpoint to evaluate, and the directory where its results belong."""
   model_dir = FLAGS.model_dir or FLAGS.output_dir
@@ -283,6 +316,8 @@ TASKS = {
     'pretrain': train,
     'finetune': train,
     'evaluate': evaluate,
+    'predict': predict,
+    'export': export,
 }
 
 

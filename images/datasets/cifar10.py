@@ -43,8 +43,8 @@ def read_raw(dataset_dir, *, source_dir=None):
   batches = {posixpath.basename(name): read for name, read in tree}
 
   def split(part, files):
-    pixels, labels = zip(*(_read_batch(batches, name, path) for name in _BATCHES[part]))
-    return Split(files, from_arrays(part, np.concatenate(pixels), np.concatenate(labels)))
+    return Split(files, [raw for name in _BATCHES[part]
+                         for raw in from_arrays(name, *_read_batch(batches, name, path))])
   return RawData(CLASSES, split('train', TRAIN_FILES), split('test', TEST_FILES))
 
 

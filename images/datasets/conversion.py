@@ -75,13 +75,23 @@ def _locked(dataset_dir):
   os.makedirs(dataset_dir, exist_ok=True)
   folder = os.open(dataset_dir, os.O_RDONLY)
   try:
-    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if not _lock(folder):
+      raise ConversionError(f'another conversion into {dataset_dir} is running')
     yield
     os.fsync(folder)
-  except BlockingIOError:
-    raise ConversionError(f'another conversion into {dataset_dir} is running') from None
   finally:
     os.close(folder)
+
+
+def _lock(folder):
+  """Lock an open folder; return False if another process holds its lock."""
+  try:
+    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError:
+    return False
+  except OSError:
+    pass  # some network file systems have no locks; that is no reason not to convert
+  return True
 
 
 def _check_target(dataset_name, dataset_dir):

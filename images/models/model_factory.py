@@ -1,13 +1,27 @@
 """Finds a network and its arg scope by name."""
 import functools
 
-from images.models import cifarnet, lenet, resnet_utils, resnet_v1, resnet_v2
+from images.models import (
+    alexnet,
+    cifarnet,
+    lenet,
+    overfeat,
+    resnet_utils,
+    resnet_v1,
+    resnet_v2,
+    vgg,
+)
 from images.utils import name_utils, precision_utils
 from images.utils.tf1 import slim
 
 models_map = {
     'lenet': lenet.lenet,
     'cifarnet': cifarnet.cifarnet,
+    'alexnet_v2': alexnet.alexnet_v2,
+    'overfeat': overfeat.overfeat,
+    'vgg_a': vgg.vgg_a,
+    'vgg_16': vgg.vgg_16,
+    'vgg_19': vgg.vgg_19,
     'resnet_v1_50': resnet_v1.resnet_v1_50,
     'resnet_v1_101': resnet_v1.resnet_v1_101,
     'resnet_v1_152': resnet_v1.resnet_v1_152,
@@ -21,6 +35,11 @@ models_map = {
 arg_scopes_map = {
     'lenet': lenet.lenet_arg_scope,
     'cifarnet': cifarnet.cifarnet_arg_scope,
+    'alexnet_v2': alexnet.alexnet_v2_arg_scope,
+    'overfeat': overfeat.overfeat_arg_scope,
+    'vgg_a': vgg.vgg_arg_scope,
+    'vgg_16': vgg.vgg_arg_scope,
+    'vgg_19': vgg.vgg_arg_scope,
     'resnet_v1_50': resnet_utils.resnet_arg_scope,
     'resnet_v1_101': resnet_utils.resnet_arg_scope,
     'resnet_v1_152': resnet_utils.resnet_arg_scope,

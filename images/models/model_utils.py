@@ -1,6 +1,8 @@
 """What the networks share: image sizes and their check, pooling and prediction."""
 import functools
 
+from images.utils.tf1 import slim, tf
+
 
 def network(*, default_image_size, smallest_image_size=1):
   """Decorate a network function: give it its image sizes and check its images.
@@ -36,3 +38,64 @@ def _check_images(inputs, smallest, name):
   if min(height or smallest, width or smallest) < smallest:
     raise ValueError(f'inputs of {name} are {height} x {width} pixels, too small: the '
                      f'smallest size is {smallest} x {smallest}; use larger images')
+
+
+def named(network_function, name, what):
+  """Give a network function that a table row made its name and its documentation.
+
+  Args:
+    network_function: function.
+    name: string, the published name.
+    what: string, what the network is.
+
+  Returns:
+    The function.
+  """
+  network_function.__name__ = network_function.__qualname__ = name
+  network_function.__doc__ = f"""Build {name}: {what}.
+
+  Args:
+    inputs: images [batch, height, width, channels], any floating dtype.
+    num_classes: integer, or 0 or None for features instead of logits.
+    is_training: whether dropout acts and batch norm uses the statistics of the batch.
+    **kwargs: see the signature.
+
+  Returns:
+    (logits [batch, num_classes] or features, dict of end points).
+  """
+  return network_function
+
+
+def wide_head(net, num_classes, scope, collection, *, is_training, dropout_keep_prob,
+              spatial_squeeze, global_pool):
+  """Finish AlexNet, OverFeat and VGG: fc7 and fc8 with dropout before each of them.
+
+  Args:
+    net: output of fc6, [batch, height, width, channels]; one position where the
+      image has the default size.
+    num_classes: integer, or 0 or None for the output of fc7.
+    scope: string, the variable scope of the network.
+    collection: string, the collection of end points so far.
+    is_training: whether dropout acts.
+    dropout_keep_prob: share of the activations that dropout keeps.
+    spatial_squeeze: whether logits are [batch, num_classes] instead of rank 4; larger
+      images are then averaged over their positions, as with `global_pool`.
+    global_pool: whether to average over all positions before fc8.
+
+  Returns:
+    (logits or features, dict of end points).
+  """
+  net = slim.dropout(net, dropout_keep_prob, is_training=is_training, scope='dropout6')
+  net = slim.conv2d(net, 4096, 1, scope='fc7')
+  end_points = slim.utils.convert_collection_to_dict(collection, clear_collection=True)
+  if global_pool or (num_classes and spatial_squeeze and net.shape[1:3] != [1, 1]):
+    net = end_points['global_pool'] = tf.reduce_mean(net, [1, 2], keepdims=True)
+  if not num_classes:
+    return net, end_points
+  net = slim.dropout(net, dropout_keep_prob, is_training=is_training, scope='dropout7')
+  net = slim.conv2d(net, num_classes, 1, activation_fn=None, normalizer_fn=None,
+                    biases_initializer=tf.zeros_initializer(), scope='fc8')
+  if spatial_squeeze:
+    net = tf.squeeze(net, [1, 2], name='fc8/squeezed')
+  end_points[f'{scope}/fc8'] = net  # sic: squeezed
+  return net, end_points

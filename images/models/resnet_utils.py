@@ -56,25 +56,7 @@ def declare(name, *, units, bottleneck, preactivation):
         return _head(net, num_classes, end_points, var_scope.name,
                      global_pool=global_pool, spatial_squeeze=spatial_squeeze)
 
-  resnet.__name__ = resnet.__qualname__ = name
-  resnet.__doc__ = _DOCUMENTATION.format(name=name, units=units)
-  return resnet
-
-
-_DOCUMENTATION = """Build {name}: {units} bottleneck units in its four blocks.
-
-  Args:
-    inputs: images [batch, height, width, channels], any floating dtype.
-    num_classes: integer, or 0 or None for the features before the logits.
-    is_training: whether batch norm uses and updates the statistics of the batch.
-    global_pool: whether to average over all positions before the logits.
-    spatial_squeeze: whether logits are [batch, num_classes], not rank 4.
-    reuse: whether to reuse the variables of an earlier call.
-    scope: string, the variable scope.
-
-  Returns:
-    (logits or features, dict of end points).
-  """
+  return model_utils.named(resnet, name, f'{units} bottleneck units in its four blocks')
 
 
 def conv2d_same(inputs, num_outputs, kernel_size, *, stride, scope):

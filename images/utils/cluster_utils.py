@@ -85,7 +85,8 @@ def broadcast_object(value):
   if size() == 1:
     return value
   with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
-    return _hvd.broadcast_object(value, root_rank=0, session=session)
+    # Without a name Horovod takes the type's, which need not be the same on all ranks.
+    return _hvd.broadcast_object(value, root_rank=0, session=session, name='object')
 
 
 def gather_objects(value):
@@ -93,7 +94,7 @@ def gather_objects(value):
   if size() == 1:
     return [value]
   with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
-    return _hvd.allgather_object(value, session=session)
+    return _hvd.allgather_object(value, session=session, name='objects')
 
 
 def broadcast_global_variables():

@@ -3,7 +3,7 @@ import os
 
 from absl import logging
 
-from images.utils import checkpoint_utils, cluster_utils, run_utils
+from images.utils import cluster_utils, inference_utils, run_utils
 from images.utils.tf1 import tf
 
 RESULT = 'evaluation.json'
@@ -26,16 +26,13 @@ def evaluate(iterator, batch, logits, checkpoint, *, config=None):
   Raises:
     ValueError: the checkpoint does not fit the network, or there are no images.
   """
-  variables = tf.global_variables()
-  checkpoint_utils.check_loadable(variables, checkpoint)
   labels = batch['label']
   counts = tf.stack(
       [tf.size(labels, out_type=tf.int64)]
       + [tf.math.count_nonzero(tf.nn.in_top_k(predictions=logits, targets=labels, k=k))
          for k in (1, 5)])
   totals, skipped = [0, 0, 0], 0
-  with tf.Session(config=config) as session:
-    tf.train.Saver(variables).restore(session, checkpoint)
+  with inference_utils.restored_session(checkpoint, config) as session:
     session.run(iterator.initializer)
     while True:
       try:

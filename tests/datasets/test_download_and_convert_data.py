@@ -45,6 +45,28 @@ def test_errors_are_one_line_without_traceback(tmp_path, args, message):
   assert 'Traceback' not in result.stderr
 
 
+WITHOUT_EXTRAS = """
+import sys
+sys.modules.update({'PIL': None, 'sklearn': None})
+from images.datasets import cifar10, digits, flowers, image_folder, mnist, tfrecord
+sys.argv[1:] = ['--dataset_name=mnist', '--dataset_dir=x']
+from absl import app
+from images.datasets import download_and_convert_data
+download_and_convert_data.define_flags()
+app.run(download_and_convert_data.main)
+"""
+
+
+def test_reading_needs_no_pillow_and_conversion_asks_for_it(tmp_path):
+  project = SCRIPT.parents[2]
+  result = subprocess.run([sys.executable, '-c', WITHOUT_EXTRAS], cwd=tmp_path, timeout=120,
+                          env={**os.environ, 'PYTHONPATH': str(project)}, capture_output=True,
+                          text=True)
+  assert result.returncode == 1
+  assert result.stderr.splitlines()[-1].endswith('; pip install pillow')
+  assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize(('error', 'expected'), [
     (OSError(28, 'No space left on device'),
      'no space left in /data; make room or choose another --dataset_dir'),

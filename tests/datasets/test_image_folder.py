@@ -52,7 +52,8 @@ def test_shards_mix_the_classes(read):
   data = read(*(f'{label}/{k}' for label in 'ab' for k in range(30)), num_shards=3)
   assert data.train.files == [f'image_folder_train_0000{k}-of-00003.tfrecord' for k in range(3)]
   for shard in range(3):
-    assert {raw.label for raw in data.train.images[shard::3]} == {0, 1}
+    in_order = [raw.label for raw in data.train.images[shard::3]]
+    assert sum(a != b for a, b in zip(in_order, in_order[1:])) > 5
 
 
 def test_no_more_shards_than_images(read):

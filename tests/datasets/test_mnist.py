@@ -24,6 +24,16 @@ def test_files_in_dataset_dir_are_used(tmp_path):
   assert len(mnist.read_raw(str(tmp_path)).train.images) == 4
 
 
+def test_files_are_downloaded_when_they_are_nowhere(tmp_path, monkeypatch):
+  (tmp_path / 'www').mkdir()
+  (tmp_path / 'target').mkdir()
+  make_data.write_mnist(tmp_path / 'www')
+  monkeypatch.setattr(mnist, 'URL', (tmp_path / 'www').as_uri() + '/')
+  assert len(mnist.read_raw(str(tmp_path / 'target')).test.images) == 3
+  assert (make_data.folder_bytes(tmp_path / 'target')
+          == make_data.folder_bytes(tmp_path / 'www'))
+
+
 def test_a_missing_file_is_named(tmp_path):
   with pytest.raises(ConversionError, match='has no train-images-idx3-ubyte.gz or train-images'):
     mnist.read_raw('', source_dir=str(tmp_path))

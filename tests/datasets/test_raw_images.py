@@ -18,6 +18,7 @@ def as_png(content):
   image = raw_images.standardize(content)
   stored = Image.open(io.BytesIO(image.encoded))
   assert (image.format, stored.format, stored.mode) == ('png', 'PNG', 'RGB')
+  assert image.encoded[24] == 8  # bits
   assert (image.height, image.width) == (stored.height, stored.width)
   return make_data.decode_by_tensorflow(image.encoded)
 

@@ -37,22 +37,46 @@ def build(name, *, batch, size, num_classes, channels=3, is_training=False,
   """Build a network on a placeholder, without dropout.
 
   Returns:
-    A namespace of images, labels, logits, end_points, loss and network_fn; the loss
-    is the sum over the batch, with 0.4 times that of the auxiliary logits.
+    A namespace of images, labels, logits, end_points, loss, updates (of batch norm) and
+    network_fn; the loss is the sum over the batch, with 0.4 times that of the auxiliary
+    logits. Variables that the graph has already are reused.
   """
   network_fn = model_factory.get_network_fn(
       name, num_classes, weight_decay=weight_decay, is_training=is_training)
   parameters = inspect.signature(network_fn).parameters
   keep_all = {key: 1.0 for key in ('dropout_keep_prob', 'drop_path_keep_prob')
               if key in parameters}
+  known_updates = set(tf.get_collection(tf.GraphKeys.UPDATE_OPS))
   images = tf.placeholder(tf.float32, [batch, size, size, channels])
   labels = tf.placeholder(tf.int32, [batch])
-  logits, end_points = precision_utils.computing_in(dtype, network_fn)(images, **keep_all)
+  with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
+    logits, end_points = precision_utils.computing_in(dtype, network_fn)(images, **keep_all)
   loss = _loss(labels, logits)
   if 'AuxLogits' in end_points:
     loss += 0.4 * _loss(labels, end_points['AuxLogits'])
+  updates = [op for op in tf.get_collection(tf.GraphKeys.UPDATE_OPS) if op not in known_updates]
   return types.SimpleNamespace(images=images, labels=labels, logits=logits, loss=loss,
-                               end_points=end_points, network_fn=network_fn)
+                               end_points=end_points, updates=updates, network_fn=network_fn)
+
+
+def train(opened, net, fed):
+  """Make one step of gradient descent, with batch-norm updates.
+
+  Returns:
+    (what was seen before the step: loss, logits, gradient norm and, for every
+    trainable variable, whether its gradient is finite; the loss after the step).
+  """
+  variables = tf.trainable_variables()
+  gradients = tf.gradients(net.loss, variables)
+  norm = tf.linalg.global_norm(gradients)
+  # To first order, this step lowers the loss by a tenth.
+  rate = 0.1 * net.loss / norm**2
+  step = tf.group(*(v.assign_sub(rate * g) for v, g in zip(variables, gradients)),
+                  *net.updates)
+  finite = {v.op.name: tf.reduce_all(tf.is_finite(g)) for v, g in zip(variables, gradients)}
+  before = opened.run({'loss': net.loss, 'logits': net.logits, 'norm': norm,
+                       'finite': finite, 'step': step}, fed)
+  return before, opened.run(net.loss, fed)
 
 
 def _loss(labels, logits):
@@ -70,21 +94,18 @@ def session():
 
 
 def load(opened, values=None, seed=0):
-  """Give every variable its deterministic value.
+  """Give every variable its deterministic value; return the values.
 
   Args:
     opened: session.
-    values: dict that keeps the values from one call to the next.
+    values: dict of an earlier call, which saves drawing the values again.
     seed: integer.
   """
-  values = {} if values is None else values
-  variables = [v for v in tf.global_variables() if v.dtype.base_dtype == tf.float32]
-  for variable in variables:
-    key = (variable.op.name, *variable.shape.as_list())
-    if key not in values:
-      values[key] = deterministic_weights.value(key[0], key[1:], seed)
-  opened.run([v.initializer for v in tf.global_variables()],
-             {v.initial_value: values[(v.op.name, *v.shape.as_list())] for v in variables})
+  values = values or {
+      v.initial_value: deterministic_weights.value(v.op.name, v.shape.as_list(), seed)
+      for v in tf.global_variables() if v.dtype.base_dtype == tf.float32}
+  opened.run([v.initializer for v in tf.global_variables()], values)
+  return values
 
 
 def feed(net, num_classes, seed=0):
@@ -144,3 +165,33 @@ def _ancestors(operation, kind):
 
 def _digest(lines):
   return hashlib.sha256('\n'.join(lines).encode()).hexdigest()[:16]
+
+
+def check_against(reference_fn, name, *, size, num_classes=10, batch=2, is_training=False):
+  """Assert that a network and another implementation of it are one function.
+
+  Args:
+    reference_fn: function images -> (logits, end_points), in scope like the network.
+    name: string, the network.
+    size: integer, height and width of the images in pixels.
+    num_classes: integer.
+    batch: integer.
+    is_training: whether batch norm uses the statistics of the batch.
+  """
+  seen = []
+  for reference in (True, False):
+    with graph(), session() as opened:
+      if reference:
+        images = tf.placeholder(tf.float32, [batch, size, size, 3])
+        logits, _ = reference_fn(images)
+      else:
+        net = build(name, batch=batch, size=size, num_classes=num_classes,
+                    is_training=is_training)
+        images, logits = net.images, net.logits
+      load(opened)
+      variables = [(v.op.name, v.shape.as_list()) for v in tf.global_variables()]
+      fed = deterministic_weights.images(batch, size, 3)
+      seen.append((variables, opened.run(logits, {images: fed})))
+  (expected_variables, expected), (variables, logits) = seen
+  assert variables == expected_variables
+  np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4 * np.abs(expected).max())

@@ -1,0 +1,110 @@
+"""Uses a trained network: classifies image files, and writes a SavedModel."""
+import os
+
+from images.utils import checkpoint_utils
+from images.utils.tf1 import tf
+
+_TOP = 5
+
+
+def find_images(patterns):
+  """Return the paths for comma-separated names or glob patterns, sorted within a pattern.
+
+  Raises:
+    ValueError: no pattern is given.
+    FileNotFoundError: a pattern matches no file.
+  """
+  if not patterns:
+    raise ValueError("--predict_files is needed: names or glob patterns, such as 'photos/*.jpg'")
+  paths = []
+  for pattern in patterns.split(','):
+    found = sorted(tf.io.gfile.glob(pattern.strip()))
+    if not found:
+      raise FileNotFoundError(f'--predict_files: no file matches {pattern.strip()!r}')
+    paths += found
+  return paths
+
+
+def image_batches(paths, preprocess, batch_size):
+  """Return the next batch of images, float32 [batch, height, width, channels].
+
+  Args:
+    paths: list of strings, image files; the last batch may be smaller.
+    preprocess: function from encoded bytes, a scalar string tensor, to a float image.
+    batch_size: int.
+  """
+  dataset = tf.data.Dataset.from_tensor_slices(tf.constant(paths))
+  dataset = dataset.map(lambda path: preprocess(tf.io.read_file(path)),
+                        num_parallel_calls=tf.data.AUTOTUNE)
+  return tf.data.make_one_shot_iterator(dataset.batch(batch_size)).get_next()
+
+
+def classify(paths, logits, checkpoint, *, class_names=None, config=None):
+  """Yield (path, [(class, probability), ...]) for each image, the likeliest classes first.
+
+  Args:
+    paths: list of strings, the image files in the order of the batches.
+    logits: float32 [batch, classes], what the network says to image_batches().
+    checkpoint: string, path of the checkpoint with the network's variables.
+    class_names: list of strings, or None to give the classes as numbers.
+    config: tf.ConfigProto.
+  """
+  top = tf.nn.top_k(tf.nn.softmax(logits), k=min(_TOP, logits.shape[-1]))
+  remaining = iter(paths)
+  with restored_session(checkpoint, config) as session:
+    while True:
+      try:
+        values, indices = session.run(top)
+      except tf.errors.OutOfRangeError:
+        return
+      for probabilities, classes in zip(values, indices):
+        names = [class_names[i] if class_names and i < len(class_names) else str(i)
+                 for i in classes]
+        yield next(remaining), list(zip(names, probabilities.tolist()))
+
+
+def restored_session(checkpoint, config=None):
+  """Return a session in which all variables of the graph have the checkpoint's values.
+
+  Raises:
+    ValueError: the checkpoint does not fit the variables.
+  """
+  variables = tf.global_variables()
+  checkpoint_utils.check_loadable(variables, checkpoint)
+  session = tf.Session(config=config)
+  tf.train.Saver(variables).restore(session, checkpoint)
+  return session
+
+
+def decoded_batch(encoded, preprocess):
+  """Return the images, float32 [batch, height, width, channels], of a batch of encoded bytes."""
+  return tf.map_fn(preprocess, encoded, fn_output_signature=tf.float32)
+
+
+def export(encoded, logits, checkpoint, export_dir, *, config=None):
+  """Write a SavedModel from encoded images to probabilities.
+
+  Its signature `serving_default` takes 'images', a string tensor [batch] of encoded JPEG,
+  PNG, GIF or BMP bytes, and gives 'probabilities', float32 [batch, classes], and 'classes',
+  int64 [batch], the likeliest ones.
+
+  Args:
+    encoded: the placeholder of the images.
+    logits: float32 [batch, classes].
+    checkpoint: string, path of the checkpoint with the network's variables.
+    export_dir: string, a directory that does not exist yet.
+    config: tf.ConfigProto.
+
+  Raises:
+    FileExistsError: `export_dir` exists.
+  """
+  if tf.io.gfile.exists(export_dir):
+    raise FileExistsError(f'{export_dir} exists: move it away, or choose another --output_dir')
+  outputs = {'probabilities': tf.nn.softmax(logits), 'classes': tf.argmax(logits, axis=1)}
+  with restored_session(checkpoint, config) as session:
+    partial = export_dir + '.partial'
+    if tf.io.gfile.exists(partial):
+      tf.io.gfile.rmtree(partial)
+    tf.saved_model.simple_save(session, partial, inputs={'images': encoded}, outputs=outputs)
+  tf.io.gfile.rename(partial, export_dir)
+  return os.path.abspath(export_dir)

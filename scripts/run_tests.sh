@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Sets up .venv, then runs the linter and all tests; arguments go to pytest.
+set -euo pipefail
+source "$(dirname "$0")/setup_env.sh"
+
+say 'linter'
+ruff check .
+say 'tests'
+TF_CPP_MIN_LOG_LEVEL=2 exec python -m pytest "$@"

@@ -1,0 +1,71 @@
+# Sourced by the other scripts: makes .venv or uses the one that is there, installs the
+# project, its dependencies and Horovod into it, and activates it.
+#
+# PYTHON chooses the interpreter (3.9 to 3.12) for a new .venv; python3 by default.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+fail() {
+  echo "$(basename "$0"): $*" >&2
+  exit 1
+}
+
+say() {
+  echo "== $*"
+}
+
+check_prerequisites() {
+  local tool
+  for tool in g++ make; do
+    command -v "$tool" > /dev/null || fail \
+      "no $tool, which building Horovod needs. Install it first:" \
+      "'sudo apt-get install g++ make' (Debian, Ubuntu)" \
+      "or 'sudo dnf install gcc-c++ make' (Fedora, Red Hat)"
+  done
+}
+
+make_venv() {
+  local python=${PYTHON:-python3}
+  "$python" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' || fail \
+    "$python is no Python 3.9 to 3.12; name one with PYTHON=/path/to/python3.11"
+  say "making .venv with $("$python" --version)"
+  "$python" -m venv .venv || {
+    rm -rf .venv
+    fail "no venv: install the package python3-venv (Debian, Ubuntu)"
+  }
+}
+
+install_packages() {
+  say 'installing TensorFlow and the other packages (some 700 MB, some minutes)'
+  # Horovod's build script needs setuptools below 70 and its gloo CMake below 4.
+  pip install --quiet 'setuptools<70' wheel 'cmake<4' || fail 'pip failed, see above'
+  pip install --quiet --no-build-isolation -e '.[test]' || fail 'pip failed, see above'
+}
+
+install_horovod() {
+  say 'building Horovod from source (3 to 4 minutes on two cores; pip keeps the wheel)'
+  local without_mpi=1
+  if command -v mpicxx > /dev/null; then without_mpi=; fi
+  HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_MXNET=1 \
+    HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=$without_mpi \
+    pip install --quiet --no-build-isolation 'horovod==0.28.1' || fail \
+    'Horovod did not build, see above. One process needs none: --enable_paisoar=False'
+}
+
+set_up() {
+  # The stamp says that .venv holds what setup.py asks for.
+  local stamp
+  stamp=.venv/fastnn-$(cksum < setup.py | cut -d' ' -f1)
+  if [ -e "$stamp" ]; then
+    source .venv/bin/activate
+    return
+  fi
+  [ -e .venv/bin/horovodrun ] || check_prerequisites
+  [ -e .venv/bin/activate ] || make_venv
+  source .venv/bin/activate
+  install_packages
+  [ -e .venv/bin/horovodrun ] || install_horovod
+  touch "$stamp"
+}
+
+set_up

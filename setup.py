@@ -1,0 +1,28 @@
+"""Packaging of FastNN; the ranges are those that the test suite has been run with."""
+import setuptools
+
+TENSORFLOW = '>=2.16,<2.19'  # Horovod 0.28.1 does not build against later ones.
+
+setuptools.setup(
+    name='fastnn',
+    version='1.0.0',
+    description='TF1-style training scripts for image classification: TF-Slim networks, '
+                'TFRecords, Horovod',
+    packages=setuptools.find_packages(include=['images', 'images.*']),
+    py_modules=['flags', 'train_image_classifiers'],
+    python_requires='>=3.9,<3.13',
+    install_requires=[
+        'tensorflow' + TENSORFLOW,
+        'tf_keras' + TENSORFLOW,  # Asks for the tensorflow of its own minor version.
+        'tf-slim>=1.1.0,<1.2',
+        'numpy>=1.23,<2.1',
+        'absl-py>=1.4',
+    ],
+    extras_require={
+        # Builds from source against the TensorFlow that is installed: see README.md.
+        'horovod': ['horovod==0.28.1'],
+        # Converting images to TFRecords.
+        'convert': ['pillow>=9', 'scikit-learn>=1.1'],
+        'test': ['pytest>=7', 'ruff>=0.4', 'pillow>=9', 'scikit-learn>=1.1'],
+    },
+)

@@ -1,0 +1,24 @@
+"""CifarNet normalizes responses in every precision."""
+import pytest
+
+from images.models import cifarnet
+from images.utils.tf1 import tf
+
+
+@pytest.mark.parametrize('dtype', [tf.float32, tf.float16, tf.bfloat16])
+def test_logits_keep_the_dtype_of_the_images(dtype):
+  with tf.Graph().as_default(), tf.Session() as session:
+    logits, _ = cifarnet.cifarnet(tf.zeros([2, 32, 32, 3], dtype), num_classes=10)
+    session.run(tf.global_variables_initializer())
+    assert session.run(logits).dtype == dtype
+
+
+def test_without_classes_it_gives_features():
+  with tf.Graph().as_default():
+    features, _ = cifarnet.cifarnet(tf.zeros([2, 32, 32, 3]), num_classes=0)
+    assert features.shape == [2, 192]
+
+
+def test_too_small_images_are_told_the_smallest_size():
+  with tf.Graph().as_default(), pytest.raises(ValueError, match='cifarnet .*size is 4 x 4'):
+    cifarnet.cifarnet(tf.zeros([2, 32, 3, 3]))
