@@ -1,3 +1,4 @@
+import copy
 import pathlib
 import re
 import subprocess
@@ -130,7 +131,7 @@ def parse(*arguments):
   values = absl_flags.FlagValues()
   for flag in defined():
     values[flag.name] = flag
-  values = values.__deepcopy__({})
+  values = copy.deepcopy(values)
   absl_flags.DEFINE_string('flagfile', '', '', values)
   values(['train', *arguments])
   return values
@@ -184,11 +185,9 @@ def test_a_flagfile(tmp_path):
   assert values.num_classes == 100
 
 
-def test_helpfull_of_the_script_tells_of_every_flag(tmp_path):
-  """And the script reads a flagfile: a wrong flag in it is reported."""
-  script = [sys.executable, str(ROOT / 'train_image_classifiers.py')]
-  shown = subprocess.run([*script, '--helpfull'], cwd=ROOT, capture_output=True, text=True,
-                         timeout=120).stdout
+def test_helpfull_of_the_script_tells_of_every_flag():
+  command = [sys.executable, str(ROOT / 'train_image_classifiers.py'), '--helpfull']
+  shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120).stdout
   missing = [name for name, _, _ in sum(TABLE.values(), [])
              if not re.search(rf'^ *--(\[no\])?{name}: ', shown, re.M)]
   assert missing == []

@@ -1,0 +1,88 @@
+"""README.md says what is true: its flag tables, its examples, its files."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests import readme
+
+_BLOCKS = ['images/datasets/pets.py', 'images/models/tinynet.py',
+           'images/preprocessing/tiny_preprocessing.py']
+_ENTRIES = ['images/datasets/dataset_factory.py', 'images/models/model_factory.py',
+            'images/preprocessing/preprocessing_factory.py']
+
+
+def test_the_flag_tables_are_those_of_flags_py():
+  rows = [line for line in readme.text().splitlines() if re.match(r'\| `\w+` \|', line)]
+  assert rows == list(readme.flag_rows().values())
+
+
+def test_every_flag_of_a_command_exists():
+  commands = '\n'.join(readme.blocks('bash')).replace('\\\n', ' ')
+  used = {flag for line in commands.splitlines() if 'train_image_classifiers.py' in line
+          for flag in re.findall(r'--(\w+)', line.partition('train_image_classifiers.py')[2])}
+  assert used - {'flagfile'} <= set(readme.flag_rows())
+  assert len(used) > 10
+
+
+def test_every_file_that_is_named_exists():
+  named = set(re.findall(r'`((?:images|scripts|tests)/[\w/]+\.\w+)`', readme.text()))
+  assert named
+  missing = {name for name in named if not (readme.ROOT / name).exists()}
+  assert missing == set()
+
+
+@pytest.mark.slow
+def test_the_examples_of_extending_work_together(tmp_path):
+  """Adds the data set, network, preprocessing and loss as the README says, and trains."""
+  project = tmp_path / 'project'
+  shutil.copytree(readme.ROOT / 'images', project / 'images')
+  for name in ('flags.py', 'train_image_classifiers.py'):
+    shutil.copy(readme.ROOT / name, project)
+  for name in _BLOCKS:
+    (project / name).write_text(readme.block_named(name))
+  for name in _ENTRIES:
+    with open(project / name, 'a') as file:
+      file.write(readme.block_named(f'entry in {name}'))
+  _replace_loss(project / 'train_image_classifiers.py')
+  _write_pets(tmp_path / 'pets')
+  run = subprocess.run(
+      [sys.executable, 'train_image_classifiers.py', '--enable_paisoar=False',
+       '--dataset_name=pets', f'--dataset_dir={tmp_path / "pets"}', '--model_name=tinynet',
+       '--num_classes=2', '--batch_size=8', '--stop_at_step=40', '--optimizer=adam',
+       '--opt_epsilon=1e-8', '--use_fp16=False', f'--output_dir={tmp_path / "run"}'],
+      cwd=project, env={**os.environ, 'PYTHONPATH': str(project)}, text=True,
+      capture_output=True, timeout=300, check=False)
+  assert run.returncode == 0, run.stderr
+  losses = [float(x) for x in re.findall(r'step \d+/40 +loss ([\d.]+)', run.stderr)]
+  # White cats and black dogs: smoothing by 0.1 leaves at least 0.199 of the loss.
+  assert losses[0] > losses[-1] > 0.199
+
+
+def _replace_loss(path):
+  plain = re.compile(r'    loss = tf\.losses\.sparse_softmax_cross_entropy\(.*?weights=1\.0\)\n',
+                     re.DOTALL)
+  block = readme.block_named('in loss_fn of train_image_classifiers.py')
+  source, count = plain.subn(block, path.read_text())
+  assert count == 1
+  path.write_text(source)
+
+
+def _write_pets(directory):
+  """Write 16 JPEG records, white for label 0 and black for label 1."""
+  from images.utils.tf1 import tf
+  directory.mkdir()
+  with tf.Graph().as_default(), tf.Session() as session, \
+      tf.io.TFRecordWriter(str(directory / 'pets_train_0.tfrecord')) as writer:
+    pixels = tf.placeholder(tf.uint8, [40, 30, 3])
+    jpeg = tf.image.encode_jpeg(pixels)
+    for label in [0, 1] * 8:
+      encoded = session.run(jpeg, {pixels: np.full([40, 30, 3], 255 * (1 - label), np.uint8)})
+      example = tf.train.Example()
+      example.features.feature['image/encoded'].bytes_list.value.append(encoded)
+      example.features.feature['image/class/label'].int64_list.value.append(label)
+      writer.write(example.SerializeToString())
