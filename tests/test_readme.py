@@ -59,8 +59,8 @@ def test_the_examples_of_extending_work_together(tmp_path):
       capture_output=True, timeout=300, check=False)
   assert run.returncode == 0, run.stderr
   losses = [float(x) for x in re.findall(r'step \d+/40 +loss ([\d.]+)', run.stderr)]
-  # White cats and black dogs: smoothing by 0.1 leaves at least 0.199 of the loss.
-  assert losses[0] > losses[-1] > 0.199
+  # White cats and black dogs: smoothing by 0.1 leaves at least 0.1985 of the loss.
+  assert losses[0] > losses[-1] > 0.198
 
 
 def _replace_loss(path):
