@@ -170,10 +170,10 @@ flags.DEFINE_bool(
     'enable_paisoar', True,
     'Train data-parallel through Horovod, also with a single process; False needs no '
     'Horovod.')
-flags.DEFINE_string(
-    'protocol', 'grpc',
-    "'grpc' or 'grpc+verbs', taken for the sake of existing command lines: Horovod brings "
-    'its own transport, named in a line at start.')
+flags.DEFINE_enum(
+    'protocol', 'grpc', ['grpc', 'grpc+verbs'],
+    'Taken for the sake of existing command lines: Horovod brings its own transport, named '
+    'in a line at start.')
 
 # ---- Beyond the groups above ----
 

@@ -61,6 +61,7 @@ def train():
     global_step = tf.train.get_or_create_global_step()
     train_op, tensors = build_training(plan, global_step)
     hooks = get_hooks(plan, tensors)
+    record_start(plan)
     with error_utils.explained(plan.data_sources.files, plan.output_dir), \
         tf.train.MonitoredTrainingSession(
             checkpoint_dir=plan.output_dir if cluster_utils.is_chief() else None,
@@ -119,12 +120,16 @@ def build_training(plan, global_step):
 
 def make_plan():
   """Return the Plan of the run; every rank makes the same one."""
-  output_dir = run_utils.open_run_dir(FLAGS.output_dir, model_name=FLAGS.model_name,
-                                      dataset_name=FLAGS.dataset_name)
-  checkpoint, first_step, position = run_utils.resume_point(output_dir)
+  if FLAGS.task_type == 'finetune':
+    for name in ('model_dir', 'ckpt_file_name'):
+      if not FLAGS[name].value:
+        raise ValueError(f'--{name} is needed with --task_type=finetune')
   data_sources = dataset_factory.get_data_sources(FLAGS.dataset_name, FLAGS.dataset_dir,
                                                   FLAGS.train_files)
   dataset_factory.check_labels(data_sources, FLAGS.num_classes)
+  output_dir = run_utils.open_run_dir(FLAGS.output_dir, model_name=FLAGS.model_name,
+                                      dataset_name=FLAGS.dataset_name)
+  checkpoint, first_step, position = run_utils.resume_point(output_dir)
   global_batch = FLAGS.batch_size * cluster_utils.size()
   num_samples = FLAGS.num_sample_per_epoch or sum(data_sources.counts)
   total_steps = min(FLAGS.stop_at_step, math.ceil(FLAGS.num_epochs * num_samples / global_batch))
@@ -210,7 +215,7 @@ def load_finetune_checkpoint(variables):
 
 
 def report_start(plan):
-  """Log what is about to run, and write its record."""
+  """Log what is about to run."""
   if not cluster_utils.is_chief():
     return
   logging.info('%s %s on %s: %d images in %d files', FLAGS.task_type, FLAGS.model_name,
@@ -220,6 +225,19 @@ def report_start(plan):
                precision_utils.compute_dtype(FLAGS.use_fp16, FLAGS.half_dtype).name)
   logging.info('steps %d to %d, %s, run directory %s', plan.first_step, plan.total_steps,
                f'resuming {plan.checkpoint}' if plan.checkpoint else 'a new run', plan.output_dir)
+
+
+def record_start(plan):
+  """Write the record of the run, unless its checkpoint does not fit the graph."""
+  if not cluster_utils.is_chief():
+    return
+  if plan.checkpoint:
+    # Restoring would take weights of another shape without a word.
+    checkpoint_utils.check_loadable(
+        tf.global_variables(), plan.checkpoint,
+        f'The run was started with other flags, see {plan.output_dir}/{run_utils.RECORD}: use the '
+        'same --model_name, --num_classes, --dataset_name, --optimizer, --loss_scale and '
+        '--trainable_scopes, or another --output_dir.')
   write_record(plan, step=plan.first_step)
 
 
@@ -228,6 +246,9 @@ def report_end(plan):
   if not cluster_utils.is_chief():
     return
   checkpoint, step, _ = run_utils.newest_checkpoint(plan.output_dir)
+  if checkpoint is None:
+    logging.warning('done, without a checkpoint: --hooks has no CheckpointSaverHook')
+    return
   write_record(plan, step=step)
   logging.info('done at step %d, checkpoint %s', step, checkpoint)
 

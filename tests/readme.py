@@ -27,11 +27,27 @@ def block_named(name):
   return found[0]
 
 
-def flag_rows():
-  """Return the rows of the flag tables, one for each flag, in the order of flags.py."""
-  source = (ROOT / 'flags.py').read_text()
-  names = re.findall(r"^flags\.DEFINE_\w+\(\s*'(\w+)'", source, re.MULTILINE)
-  return {name: _row(flags.FLAGS[name]) for name in names}
+def flag_names():
+  """Return the names of the flags in the order of flags.py."""
+  return [name for _, name in _headings_and_flags() if name]
+
+
+def flag_tables():
+  """Return the section of the flags as README.md has to have it."""
+  lines = []
+  for heading, name in _headings_and_flags():
+    if heading:
+      lines += ['', f'### {heading}', '', '| flag | type | default | meaning |',
+                '| --- | --- | --- | --- |']
+    else:
+      lines.append(_row(flags.FLAGS[name]))
+  return '\n'.join(lines) + '\n'
+
+
+def _headings_and_flags():
+  """Return (heading, '') and ('', flag name) pairs in the order of flags.py."""
+  return re.findall(r"^# ---- (.*) ----$|^flags\.DEFINE_\w+\(\s*'(\w+)'",
+                    (ROOT / 'flags.py').read_text(), re.MULTILINE)
 
 
 def _row(flag):
@@ -41,3 +57,7 @@ def _row(flag):
   values = getattr(flag.parser, 'enum_values', None)
   choices = ' One of ' + ', '.join(f'`{value}`' for value in values) + '.' if values else ''
   return f'| `{flag.name}` | {kind} | {default} | {flag.help}{choices} |'
+
+
+if __name__ == '__main__':
+  print(flag_tables(), end='')  # To be pasted into README.md.

@@ -75,7 +75,7 @@ PUBLISHED = {
         ('use_fp16', 'bool', True),
         ('loss_scale', 'float', 1.0),
         ('enable_paisoar', 'bool', True),
-        ('protocol', 'string', 'grpc'),
+        ('protocol', 'string enum', 'grpc'),
     ],
 }
 
@@ -103,6 +103,7 @@ ENUMS = {
     'decay_scheme': ['luong234', 'luong5', 'luong10'],
     'learning_rate_decay_type': ['fixed', 'exponential', 'polynomial', 'cosine'],
     'optimizer': ['adadelta', 'adagrad', 'adam', 'ftrl', 'momentum', 'sgd', 'rmsprop'],
+    'protocol': ['grpc', 'grpc+verbs'],
     'half_dtype': ['auto', 'float16', 'bfloat16'],
 }
 

@@ -1,5 +1,6 @@
 """Finds checkpoints on disk and tells what they hold."""
 import os
+import re
 
 from images.utils.tf1 import tf
 
@@ -24,8 +25,9 @@ def checkpoint_path(model_dir, ckpt_file_name):
                               f'{_names_in(model_dir)}')
     return path
   path = os.path.join(model_dir, ckpt_file_name)
-  for candidate in (path, path.removesuffix('.index'), path.rpartition('.data-')[0]):
-    if candidate and tf.train.checkpoint_exists(candidate):
+  # The prefix first: a file of the checkpoint would pass for one in the old format.
+  for candidate in (re.sub(r'\.(index|meta|data-\d+-of-\d+)$', '', path), path):
+    if tf.train.checkpoint_exists(candidate):
       return candidate
   raise FileNotFoundError(
       f'no checkpoint {path}: check --model_dir and --ckpt_file_name; files in {model_dir}: '
@@ -50,8 +52,14 @@ def checkpoint_shapes(path):
                      'files of it') from error
 
 
-def check_loadable(variables, path):
-  """Raise ValueError unless the checkpoint `path` holds every variable in its shape."""
+def check_loadable(variables, path, remedy='Check --model_name and --num_classes.'):
+  """Raise ValueError unless the checkpoint `path` holds every variable in its shape.
+
+  Args:
+    variables: list of variables.
+    path: string, as of checkpoint_path().
+    remedy: string, the end of the message.
+  """
   shapes = checkpoint_shapes(path)
   wrong = []
   for variable in variables:
@@ -62,5 +70,4 @@ def check_loadable(variables, path):
       wrong.append(f'{name} has shape {shapes[name]} in it, {shape} here')
   if wrong:
     raise ValueError(f'{path} does not fit the network: {"; ".join(wrong[:4])}'
-                     f'{f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""}. '
-                     'Check --model_name and --num_classes.')
+                     f'{f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""}. {remedy}')

@@ -20,18 +20,37 @@ def explained(data_files, output_dir):
   """
   try:
     yield
-  except tf.errors.DataLossError as error:
-    found = tfrecord.find_corruption(data_files)
-    raise TrainingError(found or f'a file cannot be read: {error.message}') from error
-  except tf.errors.InvalidArgumentError as error:
-    raise TrainingError(_failed_assertion(error) or error.message) from error
   except tf.errors.OpError as error:
-    if not re.search('No space left|File too large|quota', error.message):
-      raise
-    raise TrainingError(
-        f'no space left for the run in {output_dir} ({error.message.splitlines()[0]}); '
-        f'{last_checkpoint(output_dir)}. Free space and start the same command with '
-        f'--output_dir={output_dir} again') from error
+    raise TrainingError(_in_words(error, data_files, output_dir)) from error
+
+
+def _in_words(error, data_files, output_dir):
+  """Return what a tf.errors.OpError means for the run, in one line."""
+  reason = _reason(error.message)
+  if error.op is not None and error.op.type == 'RestoreV2':
+    return (f'the checkpoint cannot be read: {reason}. Copy it again, or remove its files, then '
+            'the same command goes on from the one before')
+  if isinstance(error, tf.errors.DataLossError):
+    return tfrecord.find_corruption(data_files) or f'a file cannot be read: {reason}'
+  if re.search('No space left|File too large|quota', error.message):
+    return (f'no space left for the run in {output_dir} ({reason}); {last_checkpoint(output_dir)}. '
+            f'Free space and start the same command with --output_dir={output_dir} again')
+  if 'Could not parse example' in reason:
+    return f'a record is no tf.train.Example in one of {data_files[:5]}: {reason}'
+  return _failed_assertion(error) or f'{reason} ({type(error).__name__}, traceback above)'
+
+
+def _reason(message):
+  """Return the line of an error message of TensorFlow that says what is wrong.
+
+  Before it come the places in the graph, and after it its nodes and stack.
+  """
+  lines = [line.strip() for line in message.splitlines() if line.strip()]
+  nodes = [number for number, line in enumerate(lines) if line.startswith('Node: ')]
+  lines = lines[nodes[-1] + 1:] if nodes else lines
+  lines = [line for line in lines if not line.endswith('root error(s) found.')]
+  where = r'^(\(\d+\) \w+: +)?(Error in user-defined function passed to .* iterator: \S+: )?'
+  return re.sub(where, '', lines[0]) if lines else message
 
 
 def _failed_assertion(error):

@@ -44,8 +44,9 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
 def get_hooks(names, run):
   """Return the list of hooks for a training run.
 
-  First come the hooks that every run has: equal variables on all ranks, and the guard
-  against values that are not finite, which has to stand before a hook that saves.
+  First come the hooks that every run has: equal variables on all ranks, the guard
+  against values that are not finite, which has to stand before a hook that saves, and
+  the end of training, without which a run would go on for ever.
 
   Args:
     names: string, comma-separated keys of HOOKS.
@@ -54,8 +55,8 @@ def get_hooks(names, run):
   Raises:
     ValueError: an unknown name; the message lists the known ones.
   """
-  builders = [name_utils.lookup(HOOKS, name.strip(), 'hook (--hooks)')
-              for name in names.split(',') if name.strip()]
+  names = ['StopAtStepHook', *(name.strip() for name in names.split(',') if name.strip())]
+  builders = [name_utils.lookup(HOOKS, name, 'hook (--hooks)') for name in dict.fromkeys(names)]
   hooks = [builder(run) for builder in builders]
   return [BroadcastGlobalVariablesHook(), FiniteTrainingHook(run.tensors, run.output_dir),
           *(hook for hook in hooks if hook is not None)]
@@ -167,7 +168,12 @@ def _stop_at_step_hook(run):
 
 
 def _profiler_hook(run):
-  if not run.profile_every_n_iters or cluster_utils.rank() != run.profile_at_task:
+  if not run.profile_every_n_iters:
+    return None
+  if run.profile_at_task >= cluster_utils.size():
+    raise ValueError(f'--profile_at_task={run.profile_at_task} is no rank of this run: choose one '
+                     f'in [0, {cluster_utils.size()})')
+  if cluster_utils.rank() != run.profile_at_task:
     return None
   return tf.train.ProfilerHook(save_steps=run.profile_every_n_iters, output_dir=run.output_dir)
 

@@ -53,8 +53,8 @@ def load_checkpoint(variables, path, **choice):
   assignment_map, left_out = get_assigment_map_from_checkpoint(variables, shapes, **choice)
   report = loading_report(path, assignment_map, left_out)
   if not assignment_map:
-    raise ValueError(f'nothing in {path} matches a variable of the network: is --model_name the '
-                     f'net of the checkpoint, which holds {sorted(shapes)[:3]}...?\n{report}')
+    raise ValueError(f'\n{report}\nnothing in {path}, which holds {sorted(shapes)[:3]}..., matches '
+                     'a variable of the network: is --model_name the net of the checkpoint?')
   tf.train.init_from_checkpoint(path, assignment_map)
   return report
 

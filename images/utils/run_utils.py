@@ -1,9 +1,13 @@
 """The directory of a run: where it is, what it holds, and where a run goes on."""
+import contextlib
 import datetime
 import importlib.metadata
 import json
 import os
 import platform
+import re
+
+from absl import logging
 
 from images.utils import cluster_utils
 from images.utils.tf1 import tf
@@ -43,13 +47,43 @@ def _check_writable(directory):
 
 
 def newest_checkpoint(output_dir):
-  """Return (path, global step, records taken) of the newest checkpoint; (None, 0, 0) if none."""
-  path = tf.train.latest_checkpoint(output_dir)
+  """Return (path, global step, records taken) of the newest checkpoint; (None, 0, 0) if none.
+
+  Raises:
+    ValueError: the checkpoint is damaged.
+  """
+  path = None
+  with contextlib.suppress(ValueError):  # The file `checkpoint` is empty.
+    path = tf.train.latest_checkpoint(output_dir)
+  path = path or _unnamed_checkpoint(output_dir)
   if not path:
     return None, 0, 0
-  reader = tf.train.load_checkpoint(path)
-  position = reader.get_tensor('input_position') if reader.has_tensor('input_position') else 0
-  return path, int(reader.get_tensor('global_step')), int(position)
+  try:
+    reader = tf.train.load_checkpoint(path)
+    position = reader.get_tensor('input_position') if reader.has_tensor('input_position') else 0
+    return path, int(reader.get_tensor('global_step')), int(position)
+  except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
+    raise ValueError(f'{path} cannot be read: {error}. Remove its files, then the same command '
+                     'goes on from the checkpoint before it') from error
+
+
+def _unnamed_checkpoint(output_dir):
+  """Return the newest checkpoint where the file `checkpoint` names none that is there.
+
+  So it is after a run was killed between the two writes, or a checkpoint was removed. The
+  file is mended, for TensorFlow restores what it names.
+  """
+  names = tf.io.gfile.listdir(output_dir) if tf.io.gfile.isdir(output_dir) else []
+  found = [re.fullmatch(r'model\.ckpt-(\d+)\.index', name) for name in names]
+  steps = sorted(int(match[1]) for match in found if match)
+  if not steps:
+    return None
+  lines = [f'model_checkpoint_path: "model.ckpt-{steps[-1]}"\n']
+  lines += [f'all_model_checkpoint_paths: "model.ckpt-{step}"\n' for step in steps]
+  _write_text(os.path.join(output_dir, 'checkpoint'), ''.join(lines))
+  logging.warning("%s: the file 'checkpoint' named no checkpoint that is there; now it names "
+                  'model.ckpt-%d, the newest', output_dir, steps[-1])
+  return os.path.join(output_dir, f'model.ckpt-{steps[-1]}')
 
 
 def resume_point(output_dir):
@@ -60,9 +94,13 @@ def resume_point(output_dir):
 
 def write_json(path, content):
   """Write the dict `content` to `path` as JSON, under a temporary name first."""
+  _write_text(path, json.dumps(content, indent=2, sort_keys=True) + '\n')
+
+
+def _write_text(path, text):
   partial = path + '.partial'
   with tf.io.gfile.GFile(partial, 'w') as file:
-    file.write(json.dumps(content, indent=2, sort_keys=True) + '\n')
+    file.write(text)
   tf.io.gfile.rename(partial, path, overwrite=True)
 
 

