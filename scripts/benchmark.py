@@ -1,0 +1,139 @@
+"""Measures training speed: networks x ranks x precision, images/s and scaling efficiency.
+
+  python scripts/benchmark.py --models=resnet_v1_50 --ranks=1,2 --cores_per_rank=1
+
+Each measurement is a training run of train_image_classifiers.py in processes of its own,
+every rank on cores of its own, and its speed what the log of that run says. Efficiency
+compares N ranks with N times one rank on as many cores. Times depend on the machine and
+what else it does: compare the numbers of one run of this script only.
+"""
+import itertools
+import json
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+
+from absl import app, flags
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FLAGS = flags.FLAGS
+
+PRECISIONS = {'float32': '--use_fp16=False', 'half': '--use_fp16=True',
+              'bfloat16': '--half_dtype=bfloat16', 'float16': '--half_dtype=float16'}
+
+
+def define_flags():
+  """Define the flags of this script."""
+  flags.DEFINE_list('models', ['resnet_v1_50'], 'Networks to measure.')
+  flags.DEFINE_list('ranks', ['1'], 'Numbers of ranks to measure.')
+  flags.DEFINE_list('precisions', ['float32'], f'Among {", ".join(PRECISIONS)}.')
+  flags.DEFINE_integer('batch_size', 8, 'Images in a step of one rank.', lower_bound=1)
+  flags.DEFINE_integer('intervals', 5, 'Intervals of the log to measure.', lower_bound=2)
+  flags.DEFINE_integer('steps', 4, 'Steps in an interval.', lower_bound=1)
+  flags.DEFINE_integer('cores_per_rank', None, 'Cores that each rank is bound to; by default '
+                       'those of the machine divided by the largest number of ranks.')
+  flags.DEFINE_string('output', None, 'Name of files to write as well: <output>.json and, '
+                      'where matplotlib is installed, <output>.png.')
+  flags.DEFINE_multi_string('flag', [], 'Further flag of the training script, such as '
+                            '--flag=--dataset_name=flowers; may be repeated.')
+
+
+def command(model, ranks, precision, output_dir, cores):
+  """Return the shell command of one measurement."""
+  steps = (FLAGS.intervals + 1) * FLAGS.steps
+  train = [
+      sys.executable, str(ROOT / 'train_image_classifiers.py'), '--dataset_name=mock',
+      f'--model_name={model}', f'--batch_size={FLAGS.batch_size}', PRECISIONS[precision],
+      f'--stop_at_step={steps}', f'--log_loss_every_n_iters={FLAGS.steps}',
+      '--hooks=StopAtStepHook,LoggingTensorHook', f'--output_dir={output_dir}',
+      f'--enable_paisoar={ranks > 1}', '--learning_rate=0.001', *FLAGS.flag]
+  first = f'$((${{HOROVOD_LOCAL_RANK:-0}} * {cores}))'
+  last = f'$((${{HOROVOD_LOCAL_RANK:-0}} * {cores} + {cores} - 1))'
+  bound = f'exec taskset -c {first}-{last} ' + ' '.join(train)
+  launcher = ['horovodrun', '-np', str(ranks)] if ranks > 1 else []
+  return [*launcher, 'bash', '-c', bound]
+
+
+def measure(model, ranks, precision, cores):
+  """Return the images/s over all ranks of each interval after the first, a list.
+
+  Raises:
+    RuntimeError: the run failed; the message holds the end of its log.
+  """
+  with tempfile.TemporaryDirectory() as output_dir:
+    run = subprocess.run(command(model, ranks, precision, output_dir, cores), text=True,
+                         capture_output=True, check=False, cwd=ROOT)
+  log = run.stdout + run.stderr
+  speeds = [float(x.replace(',', '')) for x in re.findall(r'([\d.,]+) images/s', log)]
+  if run.returncode != 0 or len(speeds) < 2:
+    raise RuntimeError(f'{model} with {ranks} ranks failed:\n{log[-2000:]}')
+  return speeds[1:]
+
+
+def summarize(results):
+  """Add 'efficiency' to the results that have a peer with one rank; return a table, a string.
+
+  Args:
+    results: list of dicts with 'model', 'precision', 'ranks' and 'images_per_second', a
+      list of the intervals.
+  """
+  single = {(r['model'], r['precision']): statistics.median(r['images_per_second'])
+            for r in results if r['ranks'] == 1}
+  lines = ['| network | precision | ranks | images/s | lowest to highest | efficiency |',
+           '| --- | --- | --- | --- | --- | --- |']
+  for r in results:
+    speeds = r['images_per_second']
+    median, one = statistics.median(speeds), single.get((r['model'], r['precision']))
+    r['efficiency'] = median / (one * r['ranks']) if one else None
+    shown = f'{100 * r["efficiency"]:.0f} %' if one and r['ranks'] > 1 else ''
+    lines.append(f'| {r["model"]} | {r["precision"]} | {r["ranks"]} | {median:.1f} | '
+                 f'{min(speeds):.1f} to {max(speeds):.1f} | {shown} |')
+  return '\n'.join(lines)
+
+
+def plot(results, path):
+  """Write a bar chart of images/s, with the spread, as a PNG."""
+  import matplotlib
+  matplotlib.use('Agg')
+  from matplotlib import pyplot
+  figure, axes = pyplot.subplots(figsize=(8, 1.5 + 0.4 * len(results)))
+  names = [f'{r["model"]}, {r["precision"]}, {r["ranks"]}' for r in results]
+  medians = [statistics.median(r['images_per_second']) for r in results]
+  spread = [[m - min(r['images_per_second']) for m, r in zip(medians, results)],
+            [max(r['images_per_second']) - m for m, r in zip(medians, results)]]
+  axes.barh(names, medians, xerr=spread)
+  axes.invert_yaxis()
+  axes.set_xlabel('images/s over all ranks (network, precision, ranks)')
+  figure.tight_layout()
+  figure.savefig(path, dpi=100)
+
+
+def main(argv):
+  """Measure every combination and print the table."""
+  if len(argv) > 1:
+    raise app.UsageError(f'unexpected arguments {argv[1:]}')
+  ranks = [int(n) for n in FLAGS.ranks]
+  cores = FLAGS.cores_per_rank or max(1, len(os.sched_getaffinity(0)) // max(ranks))
+  print(f'{cores} cores a rank, batch size {FLAGS.batch_size} a rank', flush=True)
+  results = []
+  for model, precision, n in itertools.product(FLAGS.models, FLAGS.precisions, ranks):
+    speeds = measure(model, n, precision, cores)
+    results.append({'model': model, 'precision': precision, 'ranks': n, 'cores_per_rank': cores,
+                    'batch_size': FLAGS.batch_size, 'images_per_second': speeds})
+    print(summarize(results[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+  print(summarize(results))
+  if FLAGS.output:
+    pathlib.Path(FLAGS.output + '.json').write_text(json.dumps(results, indent=1) + '\n')
+    try:
+      plot(results, FLAGS.output + '.png')
+    except ImportError:
+      print('no plot: matplotlib is not installed (pip install matplotlib)')
+
+
+if __name__ == '__main__':
+  define_flags()
+  app.run(main)

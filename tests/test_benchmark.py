@@ -1,0 +1,62 @@
+"""The benchmark's commands and arithmetic; its measurements are not for tests."""
+import importlib.util
+import pathlib
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+_PATH = pathlib.Path(__file__).resolve().parent.parent / 'scripts' / 'benchmark.py'
+
+
+@pytest.fixture(scope='module')
+def benchmark():
+  """The script as a module, with flags of its own."""
+  spec = importlib.util.spec_from_file_location('benchmark', _PATH)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+@pytest.fixture
+def flag_values(benchmark, monkeypatch):
+  """Flag values with the script's defaults, apart from those of the training script."""
+  values = flags.FlagValues()
+  monkeypatch.setattr(benchmark.flags, 'FLAGS', values)
+  monkeypatch.setattr(benchmark, 'FLAGS', values)
+  for name in ('DEFINE_list', 'DEFINE_integer', 'DEFINE_string', 'DEFINE_multi_string'):
+    define = getattr(flags, name)
+    monkeypatch.setattr(
+        benchmark.flags, name,
+        lambda *args, define=define, **kwargs: define(*args, flag_values=values, **kwargs))
+  benchmark.define_flags()
+  values(['benchmark', '--batch_size=16', '--intervals=3', '--steps=5', '--flag=--seed=7'])
+  with flagsaver.flagsaver():
+    yield values
+
+
+def test_one_rank_is_a_run_bound_to_its_cores(benchmark, flag_values):
+  command = benchmark.command('lenet', 1, 'half', '/run', 2)
+  assert command[:2] == ['bash', '-c']
+  assert command[2].startswith('exec taskset -c $((${HOROVOD_LOCAL_RANK:-0} * 2))-')
+  for flag in ('--model_name=lenet', '--batch_size=16', '--use_fp16=True', '--stop_at_step=20',
+               '--log_loss_every_n_iters=5', '--enable_paisoar=False', '--seed=7'):
+    assert f' {flag}' in command[2]
+
+
+def test_several_ranks_are_launched_by_horovodrun(benchmark, flag_values):
+  command = benchmark.command('lenet', 2, 'float32', '/run', 1)
+  assert command[:5] == ['horovodrun', '-np', '2', 'bash', '-c']
+  assert ' --enable_paisoar=True' in command[5]
+  assert ' --use_fp16=False' in command[5]
+
+
+def test_efficiency_compares_with_as_many_times_one_rank(benchmark):
+  def result(ranks, *speeds):
+    return {'model': 'lenet', 'precision': 'half', 'ranks': ranks, 'images_per_second': speeds}
+  results = [result(1, 9.0, 10.0, 30.0), result(2, 18.0, 15.0, 19.0)]
+  table = benchmark.summarize(results)
+  assert [r['efficiency'] for r in results] == [1.0, 18.0 / 20.0]
+  assert table.splitlines()[2:] == [
+      '| lenet | half | 1 | 10.0 | 9.0 to 30.0 |  |',
+      '| lenet | half | 2 | 18.0 | 15.0 to 19.0 | 90 % |']

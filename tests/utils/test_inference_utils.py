@@ -1,0 +1,95 @@
+"""Classifying image files and writing a SavedModel, with a network of one weight."""
+import os
+import pathlib
+
+import numpy as np
+import pytest
+
+from images.utils import inference_utils
+from images.utils.tf1 import tf
+
+BRIGHT, DARK = 200, 10
+
+
+def preprocess(encoded):
+  """Return the brightness of an encoded image as a float image [1, 1, 1] in [0, 1]."""
+  pixels = tf.cast(tf.image.decode_png(encoded, channels=1), tf.float32)
+  return tf.reshape(tf.reduce_mean(pixels) / 255, [1, 1, 1])
+
+
+def network(images):
+  """Return logits [batch, 3]: (0, weight x brightness, -1)."""
+  weight = tf.get_variable('weight', initializer=0.0)
+  brightness = tf.reshape(images, [-1]) * weight
+  return tf.stack([tf.zeros_like(brightness), brightness, -tf.ones_like(brightness)], axis=1)
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+  """A checkpoint with the weight 2."""
+  with tf.Graph().as_default(), tf.Session() as session:
+    weight = tf.get_variable('weight', initializer=2.0)
+    session.run(weight.initializer)
+    return tf.train.Saver().save(session, str(tmp_path / 'model.ckpt'), global_step=7)
+
+
+@pytest.fixture
+def photos(tmp_path):
+  """Two image files, a dark and a bright one."""
+  with tf.Graph().as_default(), tf.Session() as session:
+    for name, value in [('a.png', DARK), ('b.png', BRIGHT)]:
+      png = session.run(tf.image.encode_png(np.full([4, 5, 1], value, np.uint8)))
+      (tmp_path / name).write_bytes(png)
+  return str(tmp_path / '*.png')
+
+
+def expected(value):
+  logits = np.array([0, 2 * value / 255, -1])
+  return np.exp(logits) / np.exp(logits).sum()
+
+
+def test_files_come_with_their_classes_likeliest_first(checkpoint, photos):
+  with tf.Graph().as_default():
+    paths = inference_utils.find_images(photos)
+    logits = network(inference_utils.image_batches(paths, preprocess, batch_size=1))
+    found = dict(inference_utils.classify(paths, logits, checkpoint, class_names=['x', 'y']))
+  assert [os.path.basename(path) for path in found] == ['a.png', 'b.png']
+  for path, value in zip(paths, [DARK, BRIGHT]):
+    # The third class has no name, so it comes as its number.
+    assert [name for name, _ in found[path]] == ['y', 'x', '2']
+    shares = expected(value)
+    np.testing.assert_allclose([share for _, share in found[path]],
+                               [shares[1], shares[0], shares[2]], rtol=1e-5)
+
+
+def test_no_pattern_and_a_pattern_without_files_are_errors(tmp_path):
+  with pytest.raises(ValueError, match='--predict_files is needed'):
+    inference_utils.find_images(None)
+  with pytest.raises(FileNotFoundError, match=r"no file matches '.*\.jpg'"):
+    inference_utils.find_images(str(tmp_path / '*.jpg'))
+
+
+def test_a_checkpoint_of_another_network_is_refused(checkpoint):
+  with tf.Graph().as_default():
+    tf.get_variable('weight', initializer=[1.0, 2.0])
+    with pytest.raises(ValueError, match=r'weight has shape \[\] in it, \[2\] here'):
+      inference_utils.restored_session(checkpoint)
+
+
+def test_the_saved_model_takes_encoded_images(tmp_path, checkpoint, photos):
+  export_dir = str(tmp_path / 'saved_model')
+  with tf.Graph().as_default():
+    encoded = tf.placeholder(tf.string, [None])
+    logits = network(inference_utils.decoded_batch(encoded, preprocess))
+    assert inference_utils.export(encoded, logits, checkpoint, export_dir) == export_dir
+    with pytest.raises(FileExistsError, match='saved_model exists'):
+      inference_utils.export(encoded, logits, checkpoint, export_dir)
+  with tf.Graph().as_default(), tf.Session() as session:
+    model = tf.saved_model.load(session, ['serve'], export_dir)
+    signature = model.signature_def['serving_default']
+    images = [pathlib.Path(path).read_bytes() for path in inference_utils.find_images(photos)]
+    probabilities, classes = session.run(
+        [signature.outputs['probabilities'].name, signature.outputs['classes'].name],
+        {signature.inputs['images'].name: images})
+  np.testing.assert_allclose(probabilities, [expected(DARK), expected(BRIGHT)], rtol=1e-5)
+  assert classes.tolist() == [1, 1]
