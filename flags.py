@@ -74,7 +74,7 @@ flags.DEFINE_float(
 flags.DEFINE_float(
     'max_gradient_norm', None,
     'Clip the gradients to this global norm; by default they are not clipped.',
-    lower_bound=0)
+    lower_bound=1e-9)
 flags.DEFINE_integer(
     'batch_size', 32,
     'Number of images in a step of one rank.', lower_bound=1)

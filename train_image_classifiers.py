@@ -293,7 +293,7 @@ def evaluate():
 
 def predict():
   """Print the likeliest classes of image files."""
-  path, _ = get_checkpoint()
+  path, output_dir = get_checkpoint()
   files = inference_utils.find_images(FLAGS.predict_files)
   class_names = tfrecord.read_labels(FLAGS.dataset_dir) if FLAGS.dataset_dir else None
   with tf.Graph().as_default():
@@ -301,10 +301,11 @@ def predict():
     images = inference_utils.image_batches(
         files, lambda encoded: preprocessing_fn(encoded, size, size), FLAGS.batch_size)
     logits, _ = network_fn(images)
-    for file, classes in inference_utils.classify(
-        files, tf.cast(logits, tf.float32), path, class_names=class_names,
-        config=cluster_utils.session_config(FLAGS.log_device_placement)):
-      print(f'{file}: ' + ', '.join(f'{name} {share:.4f}' for name, share in classes))
+    with error_utils.explained(files, output_dir):
+      for file, classes in inference_utils.classify(
+          files, tf.cast(logits, tf.float32), path, class_names=class_names,
+          config=cluster_utils.session_config(FLAGS.log_device_placement)):
+        print(f'{file}: ' + ', '.join(f'{name} {share:.4f}' for name, share in classes))
 
 
 def export():

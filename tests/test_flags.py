@@ -116,8 +116,9 @@ TOO_SMALL = {
         'max_checkpoints_to_keep', 'train_image_size', 'num_epochs_per_decay'], '0'),
     **dict.fromkeys(['warmup_steps', 'profile_every_n_iters', 'profile_at_task'], '-1'),
     **dict.fromkeys([
-        'weight_decay', 'max_gradient_norm', 'learning_rate_decay_factor', 'learning_rate',
-        'end_learning_rate', 'loss_scale', 'max_bad_fraction'], '-1e-9'),
+        'weight_decay', 'learning_rate_decay_factor', 'learning_rate', 'end_learning_rate',
+        'loss_scale', 'max_bad_fraction'], '-1e-9'),
+    'max_gradient_norm': '0',
 }
 
 

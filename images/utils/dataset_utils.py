@@ -155,8 +155,8 @@ def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, 
   dataset = dataset.map(
       lambda taken, record: prepare(taken * size + rank, *record),
       num_parallel_calls=num_parallel_batches * batch_size)
-  dataset = _skip_bad(dataset, max_bad_fraction, max(1, sum(counts) // size))
-  dataset = dataset.map(lambda e: {
+  dataset = _count_bad(dataset, max_bad_fraction, max(1, sum(counts) // size))
+  dataset = dataset.filter(lambda e: e['good']).map(lambda e: {
       'image': e['image'], 'label': e['label'], 'skipped': e['skipped'],
       'next': (e['place'] // size + 1) * size})
   dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(prefetch_buffer_size)
@@ -168,8 +168,9 @@ def evaluation_iterator(files, parse_fn, preprocessing_fn, *, image_size, num_cl
                         num_records):
   """Return a tf.data iterator over this rank's share, each image once, in files order.
 
-  The last batch may be smaller. Arguments as those of training_iterator(), and
-  `num_records`, the number of records in all files.
+  The last batch may be smaller. An element is a dict with 'image', 'label' and 'good', a
+  bool that is False for each undecodable image, which is black and of class 0. Arguments
+  as those of training_iterator(), and `num_records`, the number of records in all files.
   """
   size = cluster_utils.size()
   prepare = _preparer(parse_fn, preprocessing_fn, image_size=image_size,
@@ -177,7 +178,7 @@ def evaluation_iterator(files, parse_fn, preprocessing_fn, *, image_size, num_cl
   dataset = _records(tf.constant(files)).shard(size, cluster_utils.rank()).enumerate()
   dataset = dataset.map(lambda place, record: prepare(place, *record),
                         num_parallel_calls=tf.data.AUTOTUNE)
-  dataset = _skip_bad(dataset, max_bad_fraction, max(1, num_records // size))
+  dataset = _count_bad(dataset, max_bad_fraction, max(1, num_records // size))
   dataset = dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
   return tf.data.make_initializable_iterator(
       dataset.with_options(_options(num_preprocessing_threads)))
@@ -257,8 +258,8 @@ def _check_label(label, num_classes, name):
       ['label', label, f'is outside [0, {num_classes}): set --num_classes; file', name])
 
 
-def _skip_bad(dataset, max_bad_fraction, records_per_epoch):
-  """Drop the elements that are not good; count them in 'skipped'; fail if too many."""
+def _count_bad(dataset, max_bad_fraction, records_per_epoch):
+  """Count the elements that are not good, in 'skipped'; fail if they are too many."""
   def count(state, element):
     seen, skipped = state[0] + 1, state[1] + tf.cast(~element['good'], tf.int64)
     limit = max_bad_fraction * tf.cast(tf.maximum(seen, records_per_epoch), tf.float32)
@@ -269,7 +270,7 @@ def _skip_bad(dataset, max_bad_fraction, records_per_epoch):
     with tf.control_dependencies([too_many]):
       return tf.stack([seen, skipped]), {**element, 'skipped': tf.identity(skipped)}
 
-  return dataset.scan(np.zeros([2], np.int64), count).filter(lambda e: e['good'])
+  return dataset.scan(np.zeros([2], np.int64), count)
 
 
 def _options(num_preprocessing_threads):

@@ -35,6 +35,12 @@ def _in_words(error, data_files, output_dir):
   if re.search('No space left|File too large|quota', error.message):
     return (f'no space left for the run in {output_dir} ({reason}); {last_checkpoint(output_dir)}. '
             f'Free space and start the same command with --output_dir={output_dir} again')
+  if isinstance(error, tf.errors.ResourceExhaustedError):
+    return f'out of memory: {reason}. Lower --batch_size or --train_image_size'
+  if 'Horovod has been shut down' in reason:
+    return ('another rank has ended, for a reason that stands in its own output; '
+            f'{last_checkpoint(output_dir)}. The same command with --output_dir={output_dir} '
+            'resumes the run')
   if 'Could not parse example' in reason:
     return f'a record is no tf.train.Example in one of {data_files[:5]}: {reason}'
   return _failed_assertion(error) or f'{reason} ({type(error).__name__}, traceback above)'
@@ -48,7 +54,8 @@ def _reason(message):
   lines = [line.strip() for line in message.splitlines() if line.strip()]
   nodes = [number for number, line in enumerate(lines) if line.startswith('Node: ')]
   lines = lines[nodes[-1] + 1:] if nodes else lines
-  lines = [line for line in lines if not line.endswith('root error(s) found.')]
+  headings = ('Graph execution error:', 'root error(s) found.')
+  lines = [line for line in lines if not line.endswith(headings)]
   where = r'^(\(\d+\) \w+: +)?(Error in user-defined function passed to .* iterator: \S+: )?'
   return re.sub(where, '', lines[0]) if lines else message
 

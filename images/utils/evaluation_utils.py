@@ -14,7 +14,8 @@ def evaluate(iterator, batch, logits, checkpoint, *, config=None):
 
   Args:
     iterator: initializable tf.data iterator over this rank's images.
-    batch: its next element, a dict with 'label', int64 [batch], and 'skipped'.
+    batch: its next element, a dict with 'label', int64 [batch], and 'good', bool [batch],
+      False for an undecodable image.
     logits: float32 [batch, classes], what the network says to the batch.
     checkpoint: string, path of the checkpoint with the network's variables.
     config: tf.ConfigProto.
@@ -26,21 +27,30 @@ def evaluate(iterator, batch, logits, checkpoint, *, config=None):
   Raises:
     ValueError: the checkpoint does not fit the network, or there are no images.
   """
-  labels = batch['label']
-  counts = tf.stack(
-      [tf.size(labels, out_type=tf.int64)]
-      + [tf.math.count_nonzero(tf.nn.in_top_k(predictions=logits, targets=labels, k=k))
-         for k in (1, 5)])
-  totals, skipped = [0, 0, 0], 0
+  good, labels = batch['good'], batch['label']
+  counts = tf.stack([tf.math.count_nonzero(chosen) for chosen in (
+      good, good & _in_top_k(logits, labels, 1), good & _in_top_k(logits, labels, 5), ~good)])
+  totals = [0, 0, 0, 0]
   with inference_utils.restored_session(checkpoint, config) as session:
     session.run(iterator.initializer)
     while True:
       try:
-        of_batch, skipped = session.run([counts, batch['skipped'][-1]])
+        of_batch = session.run(counts)
       except tf.errors.OutOfRangeError:
         break
       totals = [int(a + b) for a, b in zip(totals, of_batch)]
-  return _summarize(cluster_utils.gather_objects([*totals, int(skipped)]), checkpoint)
+  return _summarize(cluster_utils.gather_objects(totals), checkpoint)
+
+
+def _in_top_k(logits, labels, k):
+  """Return whether each label is among the k largest logits, all finite; bool [batch].
+
+  Of equal logits the first counts as the larger, as in argmax. tf.nn.in_top_k takes them
+  all: it would find a network that says the same of every class right on every image.
+  """
+  best = tf.math.top_k(logits, min(k, logits.shape[-1])).indices
+  found = tf.reduce_any(tf.equal(tf.cast(best, labels.dtype), labels[:, None]), axis=1)
+  return found & tf.reduce_all(tf.is_finite(logits), axis=1)
 
 
 def _summarize(counts_of_ranks, checkpoint):

@@ -18,12 +18,19 @@ def get_assigment_map_from_checkpoint(variables, checkpoint_shapes, *,  # sic: t
   Returns:
     assignment_map: dict from names in the checkpoint to variables.
     left_out: dict from names of the other variables to the reason, a string.
+
+  Raises:
+    ValueError: a scope of `exclude_scopes` has no variable.
   """
+  for scope in exclude_scopes:
+    if not any(_is_within(variable, scope) for variable in variables):
+      raise ValueError(f'--checkpoint_exclude_scopes: no variable in {scope!r}; '
+                       f'scopes: {_scopes(variables)}')
   trainable = {variable.op.name for variable in tf.trainable_variables()}
   assignment_map, left_out = {}, {}
   for variable in variables:
     name, shape = variable.op.name, variable.shape.as_list()
-    if any(name.startswith(scope.rstrip('/') + '/') for scope in exclude_scopes):
+    if any(_is_within(variable, scope) for scope in exclude_scopes):
       left_out[name] = 'in --checkpoint_exclude_scopes'
     elif name.endswith(_MOVING_AVERAGES) and not restore_moving_averages:
       left_out[name] = 'moving average, --restore_moving_averages loads it'
@@ -79,15 +86,24 @@ def scope_variables(scopes):
   """
   if not scopes:
     return tf.trainable_variables()
-  variables = []
+  variables = {}  # By name: a variable in two of the scopes must not be trained twice.
   for scope in scopes.split(','):
-    found = [v for v in tf.trainable_variables()
-             if v.op.name.startswith(scope.strip().rstrip('/') + '/')]
+    found = [v for v in tf.trainable_variables() if _is_within(v, scope)]
     if not found:
-      known = sorted({v.op.name.rpartition('/')[0] for v in tf.trainable_variables()})
-      raise ValueError(f'--trainable_scopes: no variable in {scope!r}; scopes: {known[:10]}...')
-    variables += found
-  return variables
+      raise ValueError(f'--trainable_scopes: no variable in {scope!r}; '
+                       f'scopes: {_scopes(tf.trainable_variables())}')
+    variables.update((v.op.name, v) for v in found)
+  return list(variables.values())
+
+
+def _is_within(variable, scope):
+  return variable.op.name.startswith(scope.strip().rstrip('/') + '/')
+
+
+def _scopes(variables):
+  """Return in words the innermost scopes of `variables`: at most ten, from the end."""
+  names = sorted({variable.op.name.rpartition('/')[0] for variable in variables})
+  return f'{names[-10:]}{" and others" if len(names) > 10 else ""}'
 
 
 def model_statistics(variables):

@@ -1,0 +1,188 @@
+"""The data sets by name: which files there are, and batches of them."""
+import types
+
+import numpy as np
+import pytest
+
+from images.datasets import dataset_factory
+from images.preprocessing import preprocessing_factory
+from images.utils.tf1 import tf
+from tests.datasets import make_data
+
+# Of a pipeline that does not prepare more than it must.
+SMALL = {'num_preprocessing_threads': 2, 'num_parallel_batches': 1, 'prefetch_buffer_size': 1}
+
+
+@pytest.fixture
+def cifar10(tmp_path):
+  """The folder of a small CIFAR-10."""
+  make_data.write_dataset(tmp_path, 'cifar10', {
+      'cifar10_train.tfrecord': [0, 9, 3, 3], 'cifar10_test.tfrecord': [1, 2]},
+      classes=[str(k) for k in range(10)])
+  return str(tmp_path)
+
+
+def sources(folder, names=None, dataset='cifar10', **kwargs):
+  """Return the names of the files, without the folder, and their record counts."""
+  found = dataset_factory.get_data_sources(dataset, folder, names, **kwargs)
+  assert all(path.startswith(f'{folder}/') for path in found.files)
+  return [path[len(folder) + 1:] for path in found.files], found.counts
+
+
+def test_the_data_sets_and_what_they_provide():
+  assert list(dataset_factory.datasets_map) == [
+      'cifar10', 'digits', 'flowers', 'image_folder', 'mnist']
+  files = {name: (getattr(module, 'TRAIN_FILES', None), getattr(module, 'TEST_FILES', None))
+           for name, module in dataset_factory.datasets_map.items()}
+  for name in ('cifar10', 'digits', 'mnist'):
+    assert files[name] == ([f'{name}_train.tfrecord'], [f'{name}_test.tfrecord'])
+  assert files['flowers'] == tuple(
+      [f'flowers_{split}_{k:05}-of-00005.tfrecord' for k in range(5)]
+      for split in ('train', 'validation'))
+  assert all(callable(module.parse_fn) for module in dataset_factory.datasets_map.values())
+
+
+def test_files_and_counts_by_default(cifar10):
+  assert sources(cifar10) == (['cifar10_train.tfrecord'], [4])
+  assert sources(cifar10, is_training=False) == (['cifar10_test.tfrecord'], [2])
+
+
+def test_files_by_name_and_by_pattern(cifar10):
+  assert sources(cifar10, 'cifar10_test.tfrecord, cifar10_train.tfrecord') == (
+      ['cifar10_test.tfrecord', 'cifar10_train.tfrecord'], [2, 4])
+  assert sources(cifar10, '*.tfrecord') == (
+      ['cifar10_test.tfrecord', 'cifar10_train.tfrecord'], [2, 4])
+  assert sources(cifar10, 'cifar10_t[er][sa]*') == (
+      ['cifar10_test.tfrecord', 'cifar10_train.tfrecord'], [2, 4])
+
+
+def test_mock_has_no_files_and_is_as_large_as_imagenet():
+  found = dataset_factory.get_data_sources('mock', None)
+  assert (found.files, found.counts, found.manifest) == ([], [1281167], None)
+  dataset_factory.check_labels(found, 1)
+
+
+def test_an_unknown_data_set_lists_the_known_ones_nearest_first():
+  with pytest.raises(ValueError, match=r"^unknown data set \(--dataset_name\): 'cifar100'; known, "
+                                       'nearest first: cifar10, .*mock'):
+    dataset_factory.get_data_sources('cifar100', '/data')
+
+
+@pytest.mark.parametrize('folder', [None, ''])
+def test_no_folder_is_an_error(folder):
+  with pytest.raises(ValueError, match='--dataset_dir is needed with --dataset_name=mnist'):
+    dataset_factory.get_data_sources('mnist', folder)
+
+
+@pytest.mark.parametrize('folder', ['', '/absent'])
+def test_a_missing_file_or_folder_is_an_error(tmp_path, folder):
+  with pytest.raises(FileNotFoundError, match=f'{tmp_path}{folder}/mnist_train.tfrecord does not '
+                                              'exist; check --dataset_dir and --train_files'):
+    dataset_factory.get_data_sources('mnist', f'{tmp_path}{folder}')
+
+
+@pytest.mark.parametrize(('is_training', 'flag'), [(True, 'train_files'), (False, 'eval_files')])
+def test_a_pattern_that_matches_nothing_is_an_error(cifar10, is_training, flag):
+  with pytest.raises(FileNotFoundError, match=r'no file matches .*/train-\*: check --dataset_dir '
+                                              f'and --{flag}, or make the data set with'):
+    dataset_factory.get_data_sources('cifar10', cifar10, 'train-*', is_training=is_training)
+
+
+def test_an_empty_file_is_an_error(cifar10):
+  make_data.write_records(f'{cifar10}/cifar10_train.tfrecord', [])
+  with pytest.raises(ValueError, match='cifar10_train.tfrecord has no records'):
+    dataset_factory.get_data_sources('cifar10', cifar10)
+
+
+def test_a_data_set_without_a_list_of_its_own_needs_file_names(cifar10, monkeypatch):
+  monkeypatch.setitem(dataset_factory.datasets_map, 'mine', types.SimpleNamespace(parse_fn=len))
+  assert sources(cifar10, '*train*', dataset='mine') == (['cifar10_train.tfrecord'], [4])
+  with pytest.raises(ValueError, match="--train_files is needed: the data set 'mine' has no list"):
+    dataset_factory.get_data_sources('mine', cifar10)
+  with pytest.raises(ValueError, match='--eval_files is needed'):
+    dataset_factory.get_data_sources('mine', cifar10, is_training=False)
+
+
+def test_labels_that_the_manifest_tells_of(cifar10):
+  train = dataset_factory.get_data_sources('cifar10', cifar10)
+  dataset_factory.check_labels(train, 10)
+  with pytest.raises(ValueError, match=r'/cifar10_train\.tfrecord has labels from 0 to 9, outside '
+                                       r'\[0, 9\): set --num_classes=10$'):
+    dataset_factory.check_labels(train, 9)
+  # Only the files that are read count: those of the test end at 2.
+  test = dataset_factory.get_data_sources('cifar10', cifar10, is_training=False)
+  dataset_factory.check_labels(test, 3)
+  with pytest.raises(ValueError, match='--num_classes=3'):
+    dataset_factory.check_labels(test, 2)
+
+
+def test_without_a_manifest_labels_are_not_known(cifar10):
+  train = dataset_factory.get_data_sources('cifar10', cifar10)._replace(manifest=None)
+  dataset_factory.check_labels(train, 1)
+
+
+def test_training_batches(cifar10):
+  preprocessing_fn = preprocessing_factory.get_preprocessing('vgg', is_training=True)
+  with tf.Graph().as_default(), tf.Session() as session:
+    iterator = dataset_factory.get_dataset_iterator(
+        'cifar10', 24, preprocessing_fn, dataset_factory.get_data_sources('cifar10', cifar10),
+        num_classes=10, batch_size=2, seed=1, **SMALL)
+    batch = iterator.get_next()
+    assert [tensor.shape.as_list() for tensor in batch] == [[2, 24, 24, 3], [2]]
+    session.run([tf.global_variables_initializer(), tf.tables_initializer()])
+    labels = [label for _ in range(2) for label in session.run(batch)[1]]
+  assert sorted(labels) == [0, 3, 3, 9]
+
+
+def test_a_parse_fn_that_decodes_works_too(cifar10, monkeypatch):
+  """As users of the published interface write it."""
+  def parse_fn(example):
+    with tf.device('/cpu:0'):
+      features = tf.parse_single_example(example, features={
+          'image/encoded': tf.FixedLenFeature((), tf.string, default_value=''),
+          'image/format': tf.FixedLenFeature((), tf.string, default_value='png'),
+          'image/class/label': tf.FixedLenFeature(
+              [], tf.int64, default_value=tf.zeros([], dtype=tf.int64))})
+      image = tf.image.decode_jpeg(features['image/encoded'], channels=3)
+      return image, features['image/class/label']
+  train = dataset_factory.get_data_sources('cifar10', cifar10)
+  monkeypatch.setitem(dataset_factory.datasets_map, 'mine',
+                      types.SimpleNamespace(parse_fn=parse_fn))
+  batches = []
+  for name in ('cifar10', 'mine'):
+    with tf.Graph().as_default(), tf.Session() as session:
+      batch = dataset_factory.get_dataset_iterator(
+          name, 24, preprocessing_factory.get_preprocessing('cifarnet', is_training=True), train,
+          num_classes=10, batch_size=4, seed=1, **SMALL).get_next()
+      session.run([tf.global_variables_initializer(), tf.tables_initializer()])
+      batches.append(session.run(batch))
+  np.testing.assert_array_equal(batches[0][0], batches[1][0])
+  np.testing.assert_array_equal(batches[0][1], batches[1][1])
+
+
+def test_evaluation_batches(cifar10):
+  with tf.Graph().as_default(), tf.Session() as session:
+    iterator = dataset_factory.get_evaluation_iterator(
+        'cifar10', 24, preprocessing_factory.get_preprocessing('vgg'),
+        dataset_factory.get_data_sources('cifar10', cifar10, is_training=False),
+        num_classes=10, batch_size=3)
+    session.run(iterator.initializer)
+    batch = session.run(iterator.get_next())
+  assert batch['image'].shape == (2, 24, 24, 3)
+  assert batch['label'].tolist() == [1, 2]
+  assert batch['good'].tolist() == [True, True]
+
+
+def test_mock_batches():
+  with tf.Graph().as_default():
+    images, labels = dataset_factory.get_dataset_iterator(
+        'mock', 24, None, dataset_factory.get_data_sources('mock', None), num_classes=7,
+        batch_size=3, seed=1, shuffle_buffer_size=5).get_next()
+    assert (images.shape, labels.shape) == ([3, 24, 24, 3], [3])
+
+
+def test_mock_is_not_evaluated():
+  with pytest.raises(ValueError, match='mock has no images to evaluate: name a data set'):
+    dataset_factory.get_evaluation_iterator(
+        'mock', 24, None, dataset_factory.get_data_sources('mock', None), num_classes=7,
+        batch_size=3)

@@ -1,0 +1,189 @@
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from images.utils.tf1 import tf
+from tests import command_line
+
+STEPS = 5
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+  """The directory of a tiny data set."""
+  return command_line.write_dataset(tmp_path_factory.mktemp('data'))
+
+
+@pytest.fixture(scope='module')
+def lenet(data, tmp_path_factory):
+  """The directory of a run of five steps, and what it printed."""
+  output_dir = tmp_path_factory.mktemp('lenet')
+  code, output = command_line.run({
+      **command_line.TINY, 'dataset_dir': data, 'output_dir': output_dir, 'stop_at_step': STEPS,
+      'log_loss_every_n_iters': 2, 'profile_every_n_iters': 2, 'save_checkpoint_every_n_iters': 2,
+      'max_checkpoints_to_keep': 2, 'print_model_statistics': True})
+  assert code == 0, output
+  return output_dir, output
+
+
+def test_log(lenet, data):
+  output_dir, output = lenet
+  for words in ('pretrain lenet on cifar10: 40 images in 1 files',
+                'ranks 1, transport none, one process, global batch 4, compute in ',
+                f'steps 0 to 5, a new run, run directory {output_dir}',
+                'LeNet/conv1/weights', 'trainable parameters',
+                f'done at step 5, checkpoint {output_dir}/model.ckpt-5'):
+    assert words in output
+  lines = re.findall(r'step (\d)/5  loss \d+\.\d{4}  accuracy \d\.\d{4}  learning rate [\d.e-]+  '
+                     r'[\d,]+\.\d images/s  0:00:\d\d left', output)
+  assert lines == ['2', '4', '5']
+
+
+def test_checkpoints_are_float32(lenet):
+  output_dir, _ = lenet
+  found = sorted(path.stem for path in output_dir.glob('model.ckpt-*.index'))
+  assert found == ['model.ckpt-4', 'model.ckpt-5']
+  values = command_line.variables(output_dir / 'model.ckpt-5')
+  assert values.pop('global_step') == STEPS
+  assert values.pop('input_position') == STEPS * 4
+  assert {value.dtype for value in values.values()} == {np.dtype('float32')}
+
+
+def test_run_directory(lenet, data):
+  output_dir, _ = lenet
+  record = json.loads((output_dir / 'run.json').read_text())
+  assert record['step'] == record['total_steps'] == STEPS
+  assert record['flags']['model_name'] == 'lenet'
+  assert record['flags']['weight_decay'] == 0.00004
+  assert record['files'] == {f'{data}/cifar10_train.tfrecord': 40}
+  assert record['versions']['tensorflow'] == tf.__version__
+  assert record['ranks'] == 1
+  timelines = sorted(output_dir.glob('timeline-*.json'))
+  assert timelines
+  assert all(json.loads(path.read_text())['traceEvents'] for path in timelines)
+
+
+def test_events(lenet):
+  output_dir, _ = lenet
+  (path,) = output_dir.glob('events.out.tfevents.*')
+  tags = {value.tag for event in tf.train.summary_iterator(str(path))
+          for value in event.summary.value}
+  assert {'loss', 'accuracy', 'learning_rate', 'loss_scale'} <= tags
+
+
+def test_evaluate(lenet, data, tmp_path):
+  output_dir, _ = lenet
+  command_line.main(task_type='evaluate', dataset_dir=data, output_dir=output_dir)
+  result = json.loads((output_dir / 'evaluation.json').read_text())
+  assert (result['images'], result['skipped'], result['step']) == (21, 0, STEPS)
+  assert result['checkpoint'] == f'{output_dir}/model.ckpt-5'
+  assert 0 <= result['top_1_count'] <= result['top_5_count'] <= 21
+  assert result['top_1'] == result['top_1_count'] / 21
+  assert result['top_5'] == result['top_5_count'] / 21
+
+  # The same checkpoint by its name, its results elsewhere, in batches of another size.
+  command_line.main(task_type='evaluate', dataset_dir=data, output_dir=tmp_path, batch_size=21,
+                    model_dir=output_dir, ckpt_file_name='model.ckpt-5.index')
+  assert json.loads((tmp_path / 'evaluation.json').read_text()) == result
+
+
+def test_finetune_starts_from_the_checkpoint(lenet, data, tmp_path, caplog):
+  output_dir, _ = lenet
+  caplog.set_level('INFO', 'absl')
+  command_line.main(
+      task_type='finetune', dataset_dir=data, output_dir=tmp_path, model_dir=output_dir,
+      ckpt_file_name='model.ckpt-5', num_classes=12, checkpoint_exclude_scopes='LeNet/fc3',
+      trainable_scopes='LeNet/fc3,LeNet/fc4', stop_at_step=2)
+  source = command_line.variables(output_dir / 'model.ckpt-5')
+  start, end = (command_line.variables(tmp_path / f'model.ckpt-{step}') for step in (0, 2))
+  for layer in ('conv1', 'conv2'):
+    name = f'LeNet/{layer}/weights'
+    np.testing.assert_array_equal(start[name], source[name])
+    np.testing.assert_array_equal(end[name], source[name])
+  assert not np.array_equal(start['LeNet/fc3/weights'], source['LeNet/fc3/weights'])
+  assert not np.array_equal(start['LeNet/fc3/weights'], end['LeNet/fc3/weights'])
+  assert start['LeNet/fc4/biases'].shape == (12,)
+  assert '4 variables loaded from' in caplog.text
+  assert '2 not loaded, in --checkpoint_exclude_scopes: LeNet/fc3/weights' in caplog.text
+  assert 'not loaded, shape [10] in the checkpoint, [12] here: LeNet/fc4/biases' in caplog.text
+
+
+def test_resumed_finetune_needs_no_checkpoint_of_another_run(lenet, data, tmp_path):
+  pretrained, run = tmp_path / 'pretrained', tmp_path / 'run'
+  shutil.copytree(lenet[0], pretrained)
+  finetune = {'task_type': 'finetune', 'dataset_dir': data, 'output_dir': run,
+              'model_dir': pretrained, 'ckpt_file_name': 'model.ckpt-5'}
+  command_line.main(**finetune, stop_at_step=1)
+  shutil.rmtree(pretrained)
+  command_line.main(**finetune, stop_at_step=2)
+  assert (run / 'model.ckpt-2.index').exists()
+
+
+def test_nothing_is_left_to_do(lenet, data, caplog):
+  output_dir, _ = lenet
+  caplog.set_level('INFO', 'absl')
+  for stop_at_step in (STEPS, STEPS - 3):
+    command_line.main(dataset_dir=data, output_dir=output_dir, stop_at_step=stop_at_step)
+    assert f'has reached step 5 of {stop_at_step}, nothing is left to do' in caplog.text
+
+
+def test_unusual_values(tmp_path, monkeypatch, caplog):
+  # A batch larger than the data set, one class, no hooks, and paths with a space.
+  monkeypatch.chdir(tmp_path)
+  command_line.write_dataset(tmp_path / 'my data', train=1, test=1)
+  caplog.set_level('INFO', 'absl')
+  values = {'dataset_dir': 'my data', 'num_classes': 1, 'output_dir': 'my run', 'stop_at_step': 2}
+  command_line.main(**values, batch_size=7, num_epochs=20)
+  command_line.main(**values, task_type='evaluate', batch_size=7)
+  assert json.loads((tmp_path / 'my run' / 'evaluation.json').read_text())['top_1'] == 1
+  command_line.main(**{**values, 'output_dir': 'no hooks'}, hooks='')
+  assert 'done, without a checkpoint: --hooks has no CheckpointSaverHook' in caplog.text
+
+
+def test_epochs_end_training_too(data, tmp_path):
+  command_line.main(dataset_dir=data, output_dir=tmp_path, batch_size=20, num_epochs=1,
+                    stop_at_step=100)
+  assert (tmp_path / 'model.ckpt-2.index').exists()
+
+
+def test_without_output_dir_every_run_has_a_new_one(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  command_line.main(dataset_name='mock', stop_at_step=1)
+  (path,) = (tmp_path / 'runs').iterdir()
+  assert re.fullmatch(r'\d{8}-\d{6}-lenet-mock', path.name)
+  assert (path / 'model.ckpt-1.index').exists()
+
+
+@pytest.fixture(scope='module')
+def resnet(data, tmp_path_factory):
+  """The directory of a run of the documented pretrain command, and what it printed."""
+  output_dir = tmp_path_factory.mktemp('resnet')
+  code, output = command_line.run({
+      'task_type': 'pretrain', 'enable_paisoar': False, 'dataset_name': 'cifar10',
+      'train_files': 'cifar10_train.tfrecord', 'dataset_dir': data, 'model_name': 'resnet_v1_50',
+      'train_image_size': 32, 'batch_size': 2, 'stop_at_step': 2, 'output_dir': output_dir})
+  assert code == 0, output
+  yield output_dir, output
+  shutil.rmtree(output_dir)
+
+
+@pytest.mark.slow
+def test_documented_commands(resnet, data, tmp_path):
+  model_dir, _ = resnet
+  assert 'resnet_v1_50/logits/weights/RMSProp' in command_line.variables(model_dir / 'model.ckpt-2')
+  code, output = command_line.run({
+      'task_type': 'finetune', 'enable_paisoar': False, 'dataset_name': 'cifar10',
+      'train_files': 'cifar10_train.tfrecord', 'dataset_dir': data, 'model_name': 'resnet_v1_50',
+      'model_dir': model_dir, 'ckpt_file_name': 'model.ckpt-2', 'num_classes': 10,
+      'train_image_size': 32, 'batch_size': 2, 'stop_at_step': 1, 'output_dir': tmp_path})
+  assert code == 0, output
+  # 53 convolutions with gamma and beta; statistics of each; weights and biases of the head.
+  assert f'159 variables loaded from {model_dir}/model.ckpt-2' in output
+  assert ('106 not loaded, moving average, --restore_moving_averages loads it: '
+          'resnet_v1_50/conv1/BatchNorm/moving_mean, ') in output
+  assert '1 not loaded, shape [1, 1, 2048, 100] in the checkpoint, [1, 1, 2048, 10] here' in output
+  assert 'step 1/1  loss ' in output
+  shutil.rmtree(tmp_path)

@@ -1,0 +1,125 @@
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import sys
+import time
+
+import pytest
+
+from tests import command_line
+
+TWO_RANKS = [str(pathlib.Path(sys.executable).with_name('horovodrun')), '-np', '2']
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+  """The directory of a tiny data set."""
+  return command_line.write_dataset(tmp_path_factory.mktemp('data'))
+
+
+def run_two(values, **options):
+  """Run the script on two ranks; return (exit code, what both printed)."""
+  pytest.importorskip('horovod.tensorflow', exc_type=ImportError)
+  return command_line.run({**command_line.TINY, 'enable_paisoar': True, **values},
+                          launcher=TWO_RANKS, **options)
+
+
+@pytest.fixture(scope='module')
+def trained(data, tmp_path_factory):
+  """The directory of a run of four steps on two ranks, and what it printed."""
+  output_dir = tmp_path_factory.mktemp('ranks')
+  code, output = run_two({'dataset_dir': data, 'output_dir': output_dir, 'stop_at_step': 4,
+                          'log_loss_every_n_iters': 4, 'profile_every_n_iters': 2,
+                          'profile_at_task': 1})
+  assert code == 0, output
+  return output_dir, output
+
+
+def test_train(trained):
+  output_dir, output = trained
+  assert 'ranks 2, transport Horovod ' in output
+  assert 'global batch 8' in output
+  assert output.count('step 4/4  loss ') == 1
+  assert json.loads((output_dir / 'run.json').read_text())['ranks'] == 2
+  assert command_line.variables(output_dir / 'model.ckpt-4')['input_position'] == 4 * 8
+  assert list(output_dir.glob('timeline-*.json'))
+
+
+def test_evaluate_counts_as_one_rank_does(trained, data, tmp_path):
+  output_dir, _ = trained
+  values = {'task_type': 'evaluate', 'dataset_dir': data, 'model_dir': output_dir,
+            'output_dir': tmp_path}
+  # In full precision: what is nearly a tie must not hang on how images are batched.
+  code, output = run_two({**values, 'use_fp16': False})
+  assert code == 0, output
+  result = json.loads((tmp_path / 'evaluation.json').read_text())
+  assert result['images'] == 21
+  command_line.main(**values, use_fp16=False)
+  assert json.loads((tmp_path / 'evaluation.json').read_text()) == result
+
+
+def test_loss_that_is_not_finite_ends_both(data, tmp_path):
+  code, output = run_two({'dataset_dir': data, 'output_dir': tmp_path, 'learning_rate': 1e30})
+  assert code != 0
+  for rank in (0, 1):
+    assert f'[{rank}]<stdout>' in output or f'[{rank}]<stderr>' in output
+  assert 'TrainingError: step 2: the loss is ' in output
+
+
+def test_error_of_the_chief_alone_ends_both(data, tmp_path):
+  file = tmp_path / 'file'
+  file.touch()
+  code, output = run_two({'dataset_dir': data, 'output_dir': file}, timeout=120)
+  assert code != 0
+  assert f'--output_dir={file} cannot be written' in output
+
+
+def process_of_rank(rank, output_dir):
+  """Return the id of the process that trains as `rank` in `output_dir`; None if it is gone."""
+  for folder in pathlib.Path('/proc').glob('[0-9]*'):
+    with contextlib.suppress(OSError):
+      words = (folder / 'cmdline').read_bytes().split(b'\0')
+      environment = (folder / 'environ').read_bytes().split(b'\0')
+      if (words[1:2] == [str(command_line.SCRIPT).encode()]
+          and f'--output_dir={output_dir}'.encode() in words
+          and f'HOROVOD_RANK={rank}'.encode() in environment):
+        return int(folder.name)
+  return None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.isdir('/proc/self'), reason='finds the rank in /proc')
+def test_killed_rank_ends_the_other(data, tmp_path):
+  pytest.importorskip('horovod.tensorflow', exc_type=ImportError)
+  process = command_line.start({
+      **command_line.TINY, 'enable_paisoar': True, 'dataset_dir': data, 'output_dir': tmp_path,
+      'stop_at_step': 10**6, 'num_epochs': 10**6, 'log_loss_every_n_iters': 10**6,
+      'save_checkpoint_every_n_iters': 100}, launcher=TWO_RANKS)
+  try:
+    deadline = time.time() + 120
+    while not (tmp_path / 'model.ckpt-100.index').exists():
+      assert process.poll() is None
+      assert time.time() < deadline
+      time.sleep(0.1)
+    os.kill(process_of_rank(1, tmp_path), signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert process_of_rank(0, tmp_path) is None
+  finally:
+    command_line.kill(process)
+
+
+def test_without_horovod(data, tmp_path):
+  package = tmp_path / 'horovod'
+  package.mkdir()
+  (package / '__init__.py').write_text("raise ImportError('no Horovod here')\n")
+  values = {**command_line.TINY, 'dataset_dir': data, 'output_dir': tmp_path / 'run'}
+  del values['enable_paisoar']
+  code, output = command_line.run(values, environment={'PYTHONPATH': str(tmp_path)})
+  assert code == 1
+  last = output.splitlines()[-1]
+  for words in ('ImportError', 'no Horovod here', 'pip install', '--enable_paisoar=False'):
+    assert words in last
+  assert not (tmp_path / 'run').exists()

@@ -1,0 +1,97 @@
+"""What test_ranks.py runs on two ranks; each prints a JSON line of what it has seen.
+
+Called as `horovodrun -np 2 python -m tests.utils.ranks`. The training is a linear
+regression on a batch of 8 that the ranks share evenly.
+"""
+import contextlib
+import json
+import sys
+
+import numpy as np
+
+from images.utils import cluster_utils, paisoar
+from images.utils.tf1 import slim, tf
+
+STEPS = 4
+RANDOM = np.random.default_rng(0)
+BATCHES = RANDOM.normal(size=[STEPS, 8, 3]).astype(np.float32)
+TARGETS = RANDOM.normal(size=[STEPS, 8, 1]).astype(np.float32)
+
+
+def share(batch):
+  """Return this rank's part of a batch."""
+  per_rank = len(batch) // cluster_utils.size()
+  return batch[cluster_utils.rank() * per_rank:][:per_rank]
+
+
+def build(scale):
+  """Return (x, y, loss, mean loss, opt, train_op) of the regression."""
+  x, y = tf.placeholder(tf.float32, [None, 3]), tf.placeholder(tf.float32, [None, 1])
+  opt = paisoar.ReplicatedVarsOptimizer(tf.train.GradientDescentOptimizer(0.3), clip_norm=1.0)
+
+  def loss_fn():
+    slim.batch_norm(x, decay=0.5, is_training=True, scope='side')
+    # Ranks start differently: the broadcast has to make them equal.
+    start = tf.constant_initializer([[0.0], [0.5], [1.0]] if cluster_utils.is_chief() else 9.0)
+    w = tf.get_variable('w', [3, 1], initializer=start)
+    return (tf.reduce_mean(tf.square(x @ w - y))
+            + 0.01 * tf.reduce_sum(tf.square(w)))
+
+  loss = opt.compute_loss(loss_fn, loss_scale=scale)
+  train_op = opt.minimize(loss, global_step=tf.train.get_or_create_global_step())
+  return x, y, loss, cluster_utils.mean(loss), opt, train_op
+
+
+def train(scale, *, poisoned_step=None):
+  """Train; return the trace, a list of what is known after each step.
+
+  At `poisoned_step` the last rank alone gets an infinite image.
+  """
+  trace = []
+  with tf.Graph().as_default(), tf.Session(config=cluster_utils.session_config()) as session:
+    x, y, loss, mean_loss, opt, train_op = build(scale)
+    session.run(tf.global_variables_initializer())
+    session.run(cluster_utils.broadcast_global_variables())
+    [w] = tf.global_variables('w:')
+    [average] = tf.global_variables('side/moving_mean')
+    for step in range(STEPS):
+      feed = {x: share(BATCHES[step]).copy(), y: share(TARGETS[step])}
+      if step == poisoned_step and cluster_utils.rank() == cluster_utils.size() - 1:
+        feed[x][0] = np.inf
+      values = session.run([loss, mean_loss, opt.finite, train_op], feed)
+      trace.append({
+          'loss': float(values[0]), 'mean_loss': float(values[1]), 'finite': bool(values[2]),
+          'w': session.run(w).ravel().tolist(), 'average': session.run(average).tolist(),
+          'global_step': int(session.run(tf.train.get_global_step())),
+          'scale': float(session.run(opt.loss_scale.value))})
+  return trace
+
+
+def collectives():
+  """Return what each collective gives, called with another type on each rank."""
+  value = ('a tuple', None) if cluster_utils.is_chief() else {'a': 'dict', 'of': ['some', 'size']}
+  return {
+      'rank': cluster_utils.rank(), 'size': cluster_utils.size(),
+      'local_rank': cluster_utils.local_rank(), 'local_size': cluster_utils.local_size(),
+      'chief': cluster_utils.is_chief(), 'transport': cluster_utils.transport(),
+      'broadcast': cluster_utils.broadcast_object(value),
+      'broadcast_none': cluster_utils.broadcast_object(
+          'chief' if cluster_utils.is_chief() else None),
+      'gathered': cluster_utils.gather_objects(
+          {'only': 'here'} if cluster_utils.is_chief() else [1, 'x' * 1000]),
+      'threads': cluster_utils.session_config().intra_op_parallelism_threads,
+      'devices': cluster_utils.session_config().gpu_options.visible_device_list,
+  }
+
+
+def main():
+  tf.logging.set_verbosity(tf.logging.ERROR)
+  cluster_utils.init(enable_paisoar=True)
+  seen = {'collectives': collectives(), 'plain': train(1.0), 'scaled': train(1024.0),
+          'poisoned': train(0, poisoned_step=1)}
+  with contextlib.suppress(BrokenPipeError):
+    sys.stdout.write('\n' + json.dumps(seen) + '\n')
+
+
+if __name__ == '__main__':
+  main()

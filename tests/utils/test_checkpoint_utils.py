@@ -1,0 +1,89 @@
+import os
+
+import numpy as np
+import pytest
+
+from images.utils import checkpoint_utils
+from images.utils.tf1 import tf
+
+V1, V2 = tf.train.SaverDef.V1, tf.train.SaverDef.V2
+
+
+def save(folder, name, *, version=V2, step=None, **values):
+  """Write a checkpoint of float32 variables; return its path."""
+  with tf.Graph().as_default(), tf.Session() as session:
+    for variable, value in values.items():
+      tf.get_variable(variable, initializer=np.array(value, np.float32))
+    session.run(tf.global_variables_initializer())
+    return tf.train.Saver(write_version=version).save(
+        session, os.path.join(folder, name), global_step=step)
+
+
+@pytest.mark.parametrize('name', [
+    'model.ckpt-7', 'model.ckpt-7.index', 'model.ckpt-7.data-00000-of-00001', 'model.ckpt-7.meta'])
+def test_the_prefix_or_any_file_of_a_checkpoint_will_do(tmp_path, name):
+  prefix = save(tmp_path, 'model.ckpt', step=7, w=[1, 2])
+  path = checkpoint_utils.checkpoint_path(str(tmp_path), name)
+  assert path == prefix == f'{tmp_path}/model.ckpt-7'
+  assert checkpoint_utils.checkpoint_shapes(path) == {'w': [2]}
+
+
+def test_a_single_file_of_the_old_format(tmp_path):
+  """Such as the published resnet_v1_50.ckpt."""
+  save(tmp_path, 'resnet_v1_50.ckpt', version=V1, w=[[1, 2, 3]])
+  path = checkpoint_utils.checkpoint_path(str(tmp_path), 'resnet_v1_50.ckpt')
+  assert os.path.isfile(path)
+  assert path == f'{tmp_path}/resnet_v1_50.ckpt'
+  assert checkpoint_utils.checkpoint_shapes(path) == {'w': [1, 3]}
+
+
+def test_without_a_name_the_newest(tmp_path):
+  for step in (5, 10):
+    save(tmp_path, 'model.ckpt', step=step, w=1)
+  assert checkpoint_utils.checkpoint_path(str(tmp_path), None) == f'{tmp_path}/model.ckpt-10'
+
+
+def test_no_directory_is_an_error():
+  with pytest.raises(ValueError, match='--model_dir is needed'):
+    checkpoint_utils.checkpoint_path(None, 'model.ckpt')
+
+
+def test_a_missing_checkpoint_is_an_error_that_names_those_there(tmp_path):
+  save(tmp_path, 'model.ckpt', step=7, w=1)
+  with pytest.raises(FileNotFoundError, match=r'no checkpoint .*/model\.ckpt-8: check --model_dir '
+                                              r'and --ckpt_file_name; .*model\.ckpt-7\.index'):
+    checkpoint_utils.checkpoint_path(str(tmp_path), 'model.ckpt-8')
+
+
+@pytest.mark.parametrize('name', [None, 'model.ckpt'])
+@pytest.mark.parametrize('folder', ['', 'absent'])
+def test_an_empty_or_missing_directory_is_an_error(tmp_path, folder, name):
+  with pytest.raises(FileNotFoundError, match=r'no checkpoint .*: none$'):
+    checkpoint_utils.checkpoint_path(str(tmp_path / folder), name)
+
+
+def test_a_damaged_checkpoint_is_an_error(tmp_path):
+  path = save(tmp_path, 'model.ckpt', w=np.ones(1000))
+  with open(path + '.index', 'r+b') as file:
+    file.truncate(10)
+  with pytest.raises(ValueError, match=r'model\.ckpt is no whole TensorFlow checkpoint .*: copy '):
+    checkpoint_utils.checkpoint_shapes(path)
+
+
+def variables():
+  return [tf.get_variable('w', [2, 3]), tf.get_variable('b', [3])]
+
+
+def test_a_checkpoint_that_fits(tmp_path):
+  path = save(tmp_path, 'model.ckpt', w=np.ones([2, 3]), b=np.ones(3), more=1)
+  with tf.Graph().as_default():
+    checkpoint_utils.check_loadable(variables(), path)
+
+
+def test_a_checkpoint_that_does_not_fit(tmp_path):
+  path = save(tmp_path, 'model.ckpt', w=np.ones([2, 4]))
+  with tf.Graph().as_default(), pytest.raises(ValueError) as error:
+    checkpoint_utils.check_loadable(variables(), path)
+  assert str(error.value) == (
+      f'{path} does not fit the network: w has shape [2, 4] in it, [2, 3] here; b is not in it. '
+      'Check --model_name and --num_classes.')

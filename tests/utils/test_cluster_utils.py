@@ -1,0 +1,61 @@
+"""One process; test_ranks.py has several."""
+import os
+import sys
+
+import pytest
+
+from images.utils import cluster_utils
+from images.utils.tf1 import tf
+
+
+def test_without_horovod_there_is_one_process():
+  cluster_utils.init(enable_paisoar=False)
+  assert (cluster_utils.rank(), cluster_utils.size()) == (0, 1)
+  assert (cluster_utils.local_rank(), cluster_utils.local_size()) == (0, 1)
+  assert cluster_utils.is_chief()
+  assert cluster_utils.transport() == 'none, one process'
+
+
+def test_its_collectives_are_identities():
+  value = object()
+  assert cluster_utils.broadcast_object(value) is value
+  assert cluster_utils.gather_objects(value) == [value]
+  assert cluster_utils.mean(value) is value
+  with tf.Graph().as_default(), tf.Session() as session:
+    assert session.run(cluster_utils.broadcast_global_variables()) is None
+
+
+def test_paisoar_without_horovod_is_an_error_with_both_remedies(monkeypatch):
+  monkeypatch.setitem(sys.modules, 'horovod', None)
+  monkeypatch.delitem(sys.modules, 'horovod.tensorflow', raising=False)
+  with pytest.raises(ImportError, match=r'enable_paisoar=True trains through Horovod') as error:
+    cluster_utils.init(enable_paisoar=True)
+  assert "pip install --no-build-isolation 'horovod==0.28.1'" in str(error.value)
+  assert '--enable_paisoar=False' in str(error.value)
+  assert cluster_utils.size() == 1
+
+
+@pytest.mark.parametrize(('cores', 'local_size', 'threads'), [
+    (8, 1, 0), (8, 2, 4), (8, 3, 2), (2, 4, 1)])
+def test_threads_of_a_rank(monkeypatch, cores, local_size, threads):
+  """0 stands for all cores."""
+  monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(cores)))
+  monkeypatch.setattr(cluster_utils, 'local_size', lambda: local_size)
+  assert cluster_utils.session_config().intra_op_parallelism_threads == threads
+
+
+@pytest.mark.parametrize(('local_rank', 'local_size', 'devices'), [
+    (0, 1, ''), (0, 2, '0'), (3, 4, '3')])
+def test_gpu_of_a_rank(monkeypatch, local_rank, local_size, devices):
+  """An empty list stands for all GPUs."""
+  monkeypatch.setattr(cluster_utils, 'local_size', lambda: local_size)
+  monkeypatch.setattr(cluster_utils, 'local_rank', lambda: local_rank)
+  config = cluster_utils.session_config()
+  assert config.gpu_options.visible_device_list == devices
+  assert config.gpu_options.allow_growth
+  assert config.allow_soft_placement
+
+
+@pytest.mark.parametrize('log', [True, False])
+def test_device_placement_is_logged_where_it_is_wanted(log):
+  assert cluster_utils.session_config(log).log_device_placement == log

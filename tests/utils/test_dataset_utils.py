@@ -1,0 +1,392 @@
+"""Which records come in which order, and what becomes of bad ones."""
+import collections
+import functools
+import itertools
+import os
+
+import numpy as np
+import pytest
+
+from images.datasets import mnist, tfrecord
+from images.preprocessing import cifarnet_preprocessing
+from images.utils import cluster_utils, dataset_utils
+from images.utils.tf1 import tf
+from tests.datasets import make_data
+
+SIZE = 8  # Pixels of an image on each side.
+NUM_CLASSES = 10
+
+
+def record(number, *, encoded=None, label=None):
+  """Return record `number`: an image of that grey value, with the label number % 10."""
+  pixels = np.full([SIZE, SIZE, 3], number, np.uint8)
+  return tfrecord.make_example(
+      make_data.image_bytes(pixels) if encoded is None else encoded,
+      number % NUM_CLASSES if label is None else label,
+      image_format='png', height=SIZE, width=SIZE, filename=f'{number}.png')
+
+
+def write(folder, counts, **replaced):
+  """Write files of grey images numbered through; `replaced` maps 'r<number>' to a record."""
+  numbers = itertools.count()
+  paths = []
+  for index, count in enumerate(counts):
+    records = [replaced.get(f'r{number}', record(number))
+               for number in itertools.islice(numbers, count)]
+    paths.append(make_data.write_records(folder / f'{index}.tfrecord', records))
+  return paths
+
+
+def grey(image, height, width, seed=None):
+  """Return an image as it is: a preprocessing without any."""
+  image = tf.cast(tf.image.decode_png(image, channels=3), tf.float32)
+  image.set_shape([height, width, 3])
+  return image
+
+
+def noisy(image, height, width, seed=None):
+  """Return noise, whatever the image: the least preprocessing that is random."""
+  return grey(image, height, width) + tf.random.stateless_uniform([height, width, 3], seed)
+
+
+cifarnet = functools.partial(cifarnet_preprocessing.preprocess_image, is_training=True)
+
+
+def read(folder, counts, num_batches, *, preprocessing_fn=grey, between=None, **kwargs):
+  """Return [(images, labels, skipped, position)] of the first training batches."""
+  arguments = {'image_size': SIZE, 'num_classes': NUM_CLASSES, 'batch_size': 4, 'seed': 3,
+               'num_preprocessing_threads': 2, 'num_parallel_batches': 2,
+               'prefetch_buffer_size': 2, **kwargs}
+  files = [str(folder / f'{index}.tfrecord') for index in range(len(counts))]
+  with tf.Graph().as_default(), tf.Session() as session:
+    iterator = dataset_utils.training_iterator(files, counts, mnist.parse_fn, preprocessing_fn,
+                                               **arguments)
+    images, labels = iterator.get_next()
+    session.run([tf.global_variables_initializer(), tf.tables_initializer()])
+    batches = []
+    for number in range(num_batches):
+      if number and between:
+        between(number)
+      batch = session.run([images, labels, iterator.skipped])
+      batches.append((*batch, session.run(tf.global_variables('input_position')[0])))
+    return batches
+
+
+def numbers_of(batches):
+  """Return the numbers of the grey images, in their order."""
+  return [int(image[0, 0, 0]) for images, *_ in batches for image in images]
+
+
+def as_rank(monkeypatch, rank, size):
+  monkeypatch.setattr(cluster_utils, 'rank', lambda: rank)
+  monkeypatch.setattr(cluster_utils, 'size', lambda: size)
+
+
+# ---- Which rank reads what ----
+
+COUNTS = {1: [11], 5: [3, 1, 4, 1, 5], 7: [2, 7, 1, 8, 2, 8, 6]}
+
+
+def records_of(share, counts):
+  """Return the (file, number) pairs of an EpochShare, by its definition."""
+  stream = [(file, number) for file in share.files for number in range(counts[file])]
+  return stream[share.index::share.num_shards]
+
+
+@pytest.mark.parametrize('fixed', [False, True])
+@pytest.mark.parametrize('num_files', COUNTS)
+@pytest.mark.parametrize('size', [1, 2, 3, 5])
+def test_the_shares_of_all_ranks_partition_the_records(size, num_files, fixed):
+  counts = COUNTS[num_files]
+  everything = sorted((f, n) for f, count in enumerate(counts) for n in range(count))
+  for epoch in range(4):
+    shares = [dataset_utils.epoch_share(epoch, counts, rank=rank, size=size, seed=7, fixed=fixed)
+              for rank in range(size)]
+    records = [records_of(share, counts) for share in shares]
+    assert sorted(sum(records, [])) == everything
+    assert [share.records for share in shares] == [len(r) for r in records]
+
+
+def test_whole_files_where_they_divide_evenly():
+  shares = [dataset_utils.epoch_share(0, [2] * 6, rank=rank, size=3, seed=7) for rank in range(3)]
+  assert [(share.num_shards, len(share.files), share.records) for share in shares] == [
+      (1, 2, 4)] * 3
+
+
+@pytest.mark.parametrize('num_files', COUNTS)
+@pytest.mark.parametrize('size', [2, 3])
+def test_no_rank_gets_more_than_one_record_ahead(size, num_files):
+  """Over all epochs together, where records are split."""
+  taken = np.zeros(size, int)
+  for epoch in range(7):
+    taken += [dataset_utils.epoch_share(epoch, COUNTS[num_files], rank=rank, size=size,
+                                        seed=7).records for rank in range(size)]
+    assert np.ptp(taken) <= 1
+
+
+def test_the_order_is_a_function_of_seed_and_epoch():
+  def order(seed, epoch):
+    share = dataset_utils.epoch_share(epoch, [1] * 20, rank=0, size=1, seed=seed)
+    return (*share.files, share.shuffle_seed)
+  assert order(7, 3) == order(7, 3)
+  orders = {order(seed, epoch) for seed in (7, 8, -1) for epoch in range(5)}
+  assert len(orders) == 15
+
+
+def test_a_fixed_share_has_the_same_records_in_every_epoch():
+  shares = [dataset_utils.epoch_share(epoch, COUNTS[5], rank=1, size=2, seed=7, fixed=True)
+            for epoch in range(3)]
+  assert [records_of(share, COUNTS[5]) for share in shares] == [
+      records_of(shares[0], COUNTS[5])] * 3
+  assert len({share.shuffle_seed for share in shares}) == 3
+
+
+@pytest.mark.parametrize(('rank', 'size'), [(0, 1), (0, 2), (1, 2), (2, 3)])
+def test_epochs_from_any_position(rank, size):
+  """The stream from `position` is that from 0 without its first records."""
+  counts = COUNTS[5]
+  def share(epoch):
+    return dataset_utils.epoch_share(epoch, counts, rank=rank, size=size, seed=7)
+
+  def stream(position, count):
+    epochs, places = dataset_utils.epochs_from(position, share), []
+    while len(places) < count:
+      files, num_shards, index, shuffle_seed, skip = next(epochs)
+      this = dataset_utils.EpochShare(files, num_shards, index, None, shuffle_seed)
+      places += [(shuffle_seed, *place) for place in records_of(this, counts)[skip:]]
+    return places[:count]
+
+  unbroken = stream(0, 60)
+  for position in range(31):
+    assert stream(position, 29) == unbroken[position:position + 29]
+
+
+def test_a_rank_without_any_record_is_an_error():
+  def share(epoch):
+    return dataset_utils.epoch_share(epoch, [2], rank=2, size=3, seed=7, fixed=True)
+  with pytest.raises(ValueError, match='fewer training records than ranks: start fewer ranks'):
+    next(dataset_utils.epochs_from(0, share))
+
+
+# ---- Training batches ----
+
+@pytest.mark.parametrize('caching', [False, True])
+def test_every_record_once_per_epoch_with_its_label(tmp_path, caching):
+  counts = [5, 9, 6]
+  write(tmp_path, counts)
+  batches = read(tmp_path, counts, 15, datasets_use_caching=caching)
+  numbers = numbers_of(batches)
+  epochs = [numbers[start:start + 20] for start in (0, 20, 40)]
+  assert [sorted(epoch) for epoch in epochs] == [list(range(20))] * 3
+  assert epochs[0] != epochs[1] != epochs[2] != list(range(20))
+  labels = [label for _, labels, *_ in batches for label in labels]
+  assert labels == [number % NUM_CLASSES for number in numbers]
+  assert batches[0][0].shape == (4, SIZE, SIZE, 3)
+  assert batches[0][1].dtype == np.int64
+
+
+def test_the_seed_decides_the_order(tmp_path):
+  write(tmp_path, [20])
+  first, again, other = (numbers_of(read(tmp_path, [20], 5, seed=seed)) for seed in (3, 3, 4))
+  assert first == again
+  assert first != other
+
+
+def test_a_shuffle_buffer_of_one_keeps_the_order(tmp_path):
+  write(tmp_path, [8])
+  assert numbers_of(read(tmp_path, [8], 4, shuffle_buffer_size=1)) == [*range(8)] * 2
+
+
+@pytest.mark.parametrize('counts', [[8, 4], [5, 4, 3]])
+def test_ranks_share_an_epoch(tmp_path, monkeypatch, counts):
+  """By whole files, which need not be of one length, and by records."""
+  write(tmp_path, counts)
+  seen = []
+  for rank in range(2):
+    as_rank(monkeypatch, rank, 2)
+    records = dataset_utils.epoch_share(0, counts, rank=rank, size=2, seed=3).records
+    batches = read(tmp_path, counts, records, batch_size=1)
+    seen += numbers_of(batches)
+    assert [position for *_, position in batches] == list(range(2, 2 * records + 2, 2))
+  assert sorted(seen) == list(range(12))
+
+
+def test_ranks_distort_differently(tmp_path, monkeypatch):
+  write(tmp_path, [2], r1=record(0))
+  images = []
+  for rank in range(2):
+    as_rank(monkeypatch, rank, 2)
+    [(batch, *_)] = read(tmp_path, [2], 1, batch_size=1, preprocessing_fn=noisy)
+    images.append(batch[0])
+  assert np.all(images[0] != images[1])
+
+
+@pytest.mark.parametrize(('caching', 'preprocessing_fn'), [(False, cifarnet), (True, noisy)])
+def test_resuming_gives_the_batches_of_an_unbroken_run(tmp_path, caching, preprocessing_fn):
+  """Bit for bit, random distortions and all, within an epoch and at its end."""
+  counts = [5, 7]
+  write(tmp_path, counts, **{
+      f'r{k}': record(k, encoded=make_data.image_bytes(make_data.pixels(SIZE, SIZE, 3, seed=k)))
+      for k in range(12)})
+  kwargs = {'preprocessing_fn': preprocessing_fn, 'datasets_use_caching': caching}
+  unbroken = read(tmp_path, counts, 6, **kwargs)
+  assert [position for *_, position in unbroken] == list(range(4, 28, 4))
+  for k in (1, 3):
+    resumed = read(tmp_path, counts, 6 - k, position=unbroken[k - 1][-1], **kwargs)
+    for (images, labels, _, position), (same, as_, _, before) in zip(resumed, unbroken[k:]):
+      np.testing.assert_array_equal(images, same)
+      np.testing.assert_array_equal(labels, as_)
+      assert position == before
+
+
+def test_an_image_is_distorted_anew_in_every_epoch(tmp_path):
+  write(tmp_path, [1])
+  first, second = read(tmp_path, [1], 2, batch_size=1, preprocessing_fn=noisy)
+  assert np.all(first[0] != second[0])
+
+
+def test_caching_reads_the_files_once(tmp_path):
+  [path] = write(tmp_path, [12])
+  def remove(number):
+    if number == 3:
+      os.rename(path, path + '.moved')
+  batches = read(tmp_path, [12], 60, between=remove, datasets_use_caching=True)
+  assert collections.Counter(numbers_of(batches)) == dict.fromkeys(range(12), 20)
+
+
+def test_without_caching_the_files_are_read_in_every_epoch(tmp_path):
+  [path] = write(tmp_path, [12])
+  def remove(number):
+    if number == 3:
+      os.rename(path, path + '.moved')
+  with pytest.raises(tf.errors.NotFoundError, match=r'0\.tfrecord'):
+    read(tmp_path, [12], 60, between=remove)
+
+
+# ---- Bad records ----
+
+def test_an_undecodable_image_is_skipped_counted_and_named(tmp_path, capfd):
+  write(tmp_path, [13], r7=record(7, encoded=b'no image'))
+  batches = read(tmp_path, [13], 5, max_bad_fraction=0.1, shuffle_buffer_size=1)
+  assert numbers_of(batches) == [*range(7), *range(8, 13), *range(7), 8]
+  assert [int(batch[2]) for batch in batches] == [0, 1, 1, 1, 2]
+  line = f'skipped an undecodable image: record 7 of "{tmp_path}/0.tfrecord"\n'
+  assert line in capfd.readouterr().err
+
+
+def test_the_position_counts_skipped_records(tmp_path):
+  write(tmp_path, [8], r0=record(0, encoded=b'no image'))
+  batches = read(tmp_path, [8], 2, max_bad_fraction=0.2, shuffle_buffer_size=1, batch_size=2)
+  assert numbers_of(batches) == [1, 2, 3, 4]
+  assert [position for *_, position in batches] == [3, 5]
+  resumed = read(tmp_path, [8], 1, max_bad_fraction=0.2, shuffle_buffer_size=1, position=3)
+  assert numbers_of(resumed) == [3, 4, 5, 6]
+
+
+def test_too_many_undecodable_images_are_an_error(tmp_path):
+  bad = {f'r{number}': record(number, encoded=b'no image') for number in (2, 5, 8)}
+  write(tmp_path, [20], **bad)
+  assert len(numbers_of(read(tmp_path, [20], 4, max_bad_fraction=0.15))) == 16
+  with pytest.raises(tf.errors.InvalidArgumentError) as error:
+    read(tmp_path, [20], 5, max_bad_fraction=0.1)
+  assert '--max_bad_fraction allows' in error.value.message
+  assert '[undecodable images:] [3] [of]' in error.value.message
+
+
+def test_only_undecodable_images_are_an_error_and_no_endless_loop(tmp_path):
+  write(tmp_path, [2], r0=record(0, encoded=b'no'), r1=record(1, encoded=b'no'))
+  with pytest.raises(tf.errors.InvalidArgumentError, match='max_bad_fraction'):
+    read(tmp_path, [2], 1, max_bad_fraction=0.5)
+
+
+@pytest.mark.parametrize('key', ['image/encoded', 'image/class/label'])
+def test_a_record_without_image_or_label_is_an_error(tmp_path, key):
+  example = tf.train.Example.FromString(record(1))
+  del example.features.feature[key]
+  write(tmp_path, [3], r1=example.SerializeToString())
+  with pytest.raises(tf.errors.InvalidArgumentError) as error:
+    read(tmp_path, [3], 3, batch_size=1, max_bad_fraction=1.0)
+  assert f'a record has no {key}: record' in error.value.message
+  assert f'[1] [of] [{tmp_path}/0.tfrecord]' in error.value.message.replace('"', '')
+
+
+@pytest.mark.parametrize('label', [10, -1])
+def test_a_label_outside_the_classes_is_an_error(tmp_path, label):
+  write(tmp_path, [3], r1=record(1, label=label))
+  with pytest.raises(tf.errors.InvalidArgumentError) as error:
+    read(tmp_path, [3], 3, batch_size=1)
+  message = error.value.message.replace('"', '')
+  assert (f'[label] [{label}] [is outside [0, 10): set --num_classes; file] '
+          f'[{tmp_path}/0.tfrecord]') in message
+
+
+# ---- Mock data ----
+
+def test_mock_data_is_one_batch_repeated():
+  with tf.Graph().as_default(), tf.Session() as session:
+    iterator = dataset_utils.mock_iterator(image_size=5, num_classes=3, batch_size=64, seed=1)
+    batch = iterator.get_next()
+    assert [t.shape.as_list() for t in batch] == [[64, 5, 5, 3], [64]]
+    assert [t.dtype for t in batch] == [tf.float32, tf.int64]
+    session.run(tf.tables_initializer())
+    images, labels = session.run(batch)
+    again, labels_again = session.run(batch)
+  np.testing.assert_array_equal(images, again)
+  np.testing.assert_array_equal(labels, labels_again)
+  assert set(labels) == {0, 1, 2}
+  assert -1 <= images.min() < -0.9
+  assert 0.9 < images.max() < 1
+  assert iterator.skipped is None
+
+
+# ---- Evaluation ----
+
+def evaluate(files, *, preprocessing_fn=grey, **kwargs):
+  """Return [(numbers, labels)] of all batches with bad images left out, and their number."""
+  arguments = {'image_size': SIZE, 'num_classes': NUM_CLASSES, 'batch_size': 4,
+               'num_preprocessing_threads': 2, **kwargs}
+  batches, bad = [], 0
+  with tf.Graph().as_default(), tf.Session() as session:
+    iterator = dataset_utils.evaluation_iterator(files, mnist.parse_fn, preprocessing_fn,
+                                                 **arguments)
+    batch = iterator.get_next()
+    session.run(iterator.initializer)
+    while True:
+      try:
+        values = session.run(batch)
+      except tf.errors.OutOfRangeError:
+        return batches, bad
+      good = values['good']
+      batches.append((values['image'][good, 0, 0, 0].tolist(), values['label'][good].tolist()))
+      bad += int(np.sum(~good))
+
+
+def test_each_image_is_evaluated_once_and_the_last_batch_is_smaller(tmp_path):
+  files = write(tmp_path, [10])
+  batches, _ = evaluate(files, num_records=10)
+  assert batches == [([0, 1, 2, 3], [0, 1, 2, 3]), ([4, 5, 6, 7], [4, 5, 6, 7]), ([8, 9], [8, 9])]
+
+
+@pytest.mark.parametrize(('counts', 'size'), [([3, 7, 5], 1), ([3, 7, 5], 2), ([1, 1], 3)])
+def test_the_ranks_share_the_evaluation(tmp_path, monkeypatch, counts, size):
+  files = write(tmp_path, counts)
+  numbers = []
+  for rank in range(size):
+    as_rank(monkeypatch, rank, size)
+    batches, _ = evaluate(files, num_records=sum(counts))
+    numbers.append(sum((images for images, _ in batches), []))
+  assert sorted(sum(numbers, [])) == list(range(sum(counts)))
+  assert max(map(len, numbers)) - min(map(len, numbers)) <= 1
+
+
+def test_evaluation_counts_undecodable_images_to_the_last(tmp_path):
+  files = write(tmp_path, [6], r1=record(1, encoded=b'no'), r5=record(5, encoded=b'no'))
+  batches, bad = evaluate(files, num_records=6, max_bad_fraction=0.5)
+  assert [numbers for numbers, _ in batches] == [[0, 2, 3], [4]]
+  assert bad == 2
+
+
+def test_evaluation_ends_at_too_many_undecodable_images(tmp_path):
+  files = write(tmp_path, [6], r1=record(1, encoded=b'no'), r5=record(5, encoded=b'no'))
+  with pytest.raises(tf.errors.InvalidArgumentError, match='max_bad_fraction'):
+    evaluate(files, num_records=6, max_bad_fraction=0.2)

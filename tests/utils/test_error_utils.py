@@ -1,0 +1,102 @@
+import errno
+import os
+
+import pytest
+
+from images.datasets import tfrecord
+from images.utils import error_utils
+from images.utils.error_utils import TrainingError
+from images.utils.tf1 import tf
+from tests.datasets import make_data
+
+
+def read_all(paths, tmp_path, check=lambda record: record):
+  """Read TFRecord files in a session, as training does, under explained()."""
+  with tf.Graph().as_default(), tf.Session() as session, \
+       error_utils.explained(paths, str(tmp_path)):
+    dataset = tf.data.TFRecordDataset(paths).map(check)
+    record = tf.data.make_one_shot_iterator(dataset).get_next()
+    for _ in range(20):
+      session.run(record)
+
+
+@pytest.fixture
+def paths(tmp_path):
+  return [make_data.write_records(tmp_path / name, [bytes([k]) * 100 for k in range(5)])
+          for name in ('a', 'b', 'c')]
+
+
+def test_a_truncated_file_is_named(paths, tmp_path):
+  os.truncate(paths[1], os.path.getsize(paths[1]) - 7)
+  with pytest.raises(TrainingError, match=f'^{tmp_path}/b: record 4 ') as error:
+    read_all(paths, tmp_path)
+  assert isinstance(error.value.__cause__, tf.errors.DataLossError)
+
+
+def test_a_damaged_file_is_named(paths, tmp_path):
+  with open(paths[2], 'r+b') as file:
+    file.seek(116 * 2 + 50)
+    file.write(b'?')
+  with pytest.raises(TrainingError, match=f'^{tmp_path}/c: record 2 '):
+    read_all(paths, tmp_path)
+
+
+def test_a_failed_assertion_is_told_in_its_words(paths, tmp_path):
+  def check(record):
+    label = tf.constant(7, tf.int64)
+    with tf.control_dependencies([tf.debugging.Assert(
+        label < 5, ['label', label, 'is outside [0, 5): set --num_classes; file', record])]):
+      return tf.identity(tf.constant(1))
+  with pytest.raises(TrainingError) as error:
+    read_all([make_data.write_records(tmp_path / 'f', [b'/data/x.tfrecord'])], tmp_path, check)
+  assert str(error.value) == (
+      'label 7 is outside [0, 5): set --num_classes; file /data/x.tfrecord')
+
+
+def test_the_reason_without_the_places_in_the_graph(tmp_path):
+  """Whatever fails in a session comes as one line, and keeps its traceback."""
+  with tf.Graph().as_default(), tf.Session() as session, \
+       pytest.raises(TrainingError) as error, error_utils.explained([], str(tmp_path)):
+    session.run(tf.reshape(tf.placeholder_with_default(tf.ones([4]), [None]), [3]))
+  assert str(error.value) == ('Input to reshape is a tensor with 4 values, but the requested shape '
+                              'has 3 (InvalidArgumentError, traceback above)')
+
+
+def test_a_missing_file(paths, tmp_path):
+  os.remove(paths[1])
+  with pytest.raises(TrainingError, match=f'{tmp_path}/b; No such file or directory '):
+    read_all(paths, tmp_path)
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='only Linux has /dev/full')
+def test_no_space_left(tmp_path):
+  with tf.Graph().as_default(), tf.Session() as session:
+    write = tf.io.write_file('/dev/full', tf.constant('x' * 10000))
+    with pytest.raises(TrainingError) as error, error_utils.explained([], '/runs/a'):
+      session.run(write)
+  assert str(error.value).startswith('no space left for the run in /runs/a (')
+  assert os.strerror(errno.ENOSPC) in str(error.value)
+  assert str(error.value).endswith('no checkpoint was written yet. Free space and start the same '
+                                   'command with --output_dir=/runs/a again')
+
+
+def test_a_record_that_is_no_example(tmp_path):
+  paths = [make_data.write_records(tmp_path / 'a', [b'not an example'])]
+  with pytest.raises(TrainingError, match='a record is no tf.train.Example in one of') as error:
+    read_all(paths, tmp_path, tfrecord.parse_example)
+  assert paths[0] in str(error.value)
+
+
+def test_other_errors_pass():
+  with pytest.raises(KeyError), error_utils.explained([], 'runs'):
+    raise KeyError('x')
+
+
+def test_the_last_checkpoint(tmp_path):
+  assert error_utils.last_checkpoint(str(tmp_path)) == 'no checkpoint was written yet'
+  with tf.Graph().as_default(), tf.Session() as session:
+    tf.get_variable('w', initializer=1.0)
+    session.run(tf.global_variables_initializer())
+    tf.train.Saver().save(session, str(tmp_path / 'model.ckpt'), global_step=3)
+  assert error_utils.last_checkpoint(str(tmp_path)) == (
+      f'the newest checkpoint, {tmp_path}/model.ckpt-3, is whole')

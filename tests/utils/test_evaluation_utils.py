@@ -1,0 +1,101 @@
+import json
+import logging
+import os
+
+import numpy as np
+import pytest
+
+from images.utils import evaluation_utils
+from images.utils.tf1 import tf
+
+# A linear network: logits = x @ WEIGHTS.
+RANDOM = np.random.default_rng(0)
+WEIGHTS = RANDOM.normal(size=[3, 8]).astype(np.float32)
+IMAGES = RANDOM.normal(size=[50, 3]).astype(np.float32)
+LABELS = RANDOM.integers(0, 8, 50)
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+  """A checkpoint of the linear network at step 1234."""
+  with tf.Graph().as_default(), tf.Session() as session:
+    tf.get_variable('weights', initializer=WEIGHTS)
+    tf.get_variable('global_step', initializer=np.int64(1234))
+    session.run(tf.global_variables_initializer())
+    return tf.train.Saver().save(session, str(tmp_path / 'model.ckpt'))
+
+
+def evaluate(checkpoint, *, images=IMAGES, labels=LABELS, good=None, network=None):
+  """Return the result for batches of 8, the last one smaller."""
+  good = np.ones(len(labels), bool) if good is None else good
+  with tf.Graph().as_default():
+    elements = {'image': images, 'label': labels.astype(np.int64), 'good': good}
+    iterator = tf.data.make_initializable_iterator(
+        tf.data.Dataset.from_tensor_slices(elements).batch(8))
+    batch = iterator.get_next()
+    logits = network(batch['image']) if network else batch['image'] @ tf.get_variable(
+        'weights', WEIGHTS.shape)
+    return evaluation_utils.evaluate(iterator, batch, logits, checkpoint)
+
+
+def expected_counts(good):
+  """Return how many of the good images are right, by sorting."""
+  order = np.argsort(-(IMAGES.astype(np.float64) @ WEIGHTS), axis=1)
+  place = np.argmax(order == LABELS[:, None], axis=1)
+  return int(np.sum(good & (place < 1))), int(np.sum(good & (place < 5)))
+
+
+def test_exact_counts(checkpoint):
+  top_1, top_5 = expected_counts(np.ones(50, bool))
+  assert 0 < top_1 < top_5 < 50
+  assert evaluate(checkpoint) == {
+      'images': 50, 'top_1_count': top_1, 'top_5_count': top_5, 'skipped': 0,
+      'top_1': top_1 / 50, 'top_5': top_5 / 50, 'checkpoint': checkpoint, 'step': 1234}
+
+
+def test_undecodable_images_count_apart(checkpoint):
+  good = np.arange(50) % 3 != 1
+  good[-2:] = False
+  result = evaluate(checkpoint, good=good)
+  assert (result['images'], result['skipped']) == (int(good.sum()), int((~good).sum()))
+  assert (result['top_1_count'], result['top_5_count']) == expected_counts(good)
+
+
+@pytest.mark.parametrize(('row', 'top_1_of_labels', 'top_5_of_labels'), [
+    # Of equal logits the first is the larger.
+    ([0.0] * 8, [1, 0, 0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 0, 0, 0]),
+    ([0.0, 1.0, 1.0, 0.0], [0, 1, 0, 0], [1, 1, 1, 1]),
+    # What is not finite is wrong.
+    ([0.0, np.nan, 1.0, 2.0], [0, 0, 0, 0], [0, 0, 0, 0]),
+    ([0.0, np.inf, 1.0, 2.0], [0, 0, 0, 0], [0, 0, 0, 0]),
+])
+def test_equal_logits_and_logits_that_are_not_finite(row, top_1_of_labels, top_5_of_labels):
+  with tf.Graph().as_default(), tf.Session() as session:
+    logits = tf.constant([row] * len(row), tf.float32)
+    found = [evaluation_utils._in_top_k(logits, tf.range(len(row)), k) for k in (1, 5)]
+    top_1, top_5 = session.run(found)
+  np.testing.assert_array_equal(top_1, np.array(top_1_of_labels, bool))
+  np.testing.assert_array_equal(top_5, np.array(top_5_of_labels, bool))
+
+
+def test_no_image_at_all_is_an_error(checkpoint):
+  with pytest.raises(ValueError, match='no image that can be decoded'):
+    evaluate(checkpoint, good=np.zeros(50, bool))
+
+
+def test_a_checkpoint_of_another_network_is_an_error(checkpoint):
+  def network(images):
+    return images @ tf.get_variable('weights', [3, 9])
+  with pytest.raises(ValueError, match=r'does not fit the network: weights has shape \[3, 8\] in '):
+    evaluate(checkpoint, network=network)
+
+
+def test_the_report_is_logged_and_written(tmp_path, caplog):
+  caplog.set_level(logging.INFO)
+  result = {'images': 8, 'top_1_count': 1, 'top_5_count': 6, 'skipped': 2, 'top_1': 0.125,
+            'top_5': 0.75, 'checkpoint': 'x/model.ckpt-7', 'step': 7}
+  evaluation_utils.report(result, str(tmp_path))
+  assert ('top-1 0.1250 (1 of 8), top-5 0.7500 (6), 2 undecodable images skipped: '
+          'x/model.ckpt-7') in caplog.text
+  assert json.loads((tmp_path / 'evaluation.json').read_text()) == result
+  assert os.listdir(tmp_path) == ['evaluation.json']

@@ -1,0 +1,246 @@
+import glob
+import logging
+import re
+
+import numpy as np
+import pytest
+
+from images.utils import cluster_utils, hooks_utils, paisoar
+from images.utils.error_utils import TrainingError
+from images.utils.tf1 import tf
+
+DEFAULT = 'StopAtStepHook,ProfilerHook,LoggingTensorHook,CheckpointSaverHook'
+
+
+def build(*, poison=None, poison_loss=None, poison_gradient=None, loss_scale=1.0, skipped=None):
+  """Build a training step on the loss 3 w from w = 2; return the dict of its tensors.
+
+  Args:
+    poison: int, the global step at which loss and gradient are not a number.
+    poison_loss: int, the global step at which the loss alone is infinite.
+    poison_gradient: int, the global step at which the gradient alone is infinite.
+  """
+  global_step = tf.train.get_or_create_global_step()
+  opt = paisoar.ReplicatedVarsOptimizer(tf.train.GradientDescentOptimizer(0.5))
+
+  def loss_fn():
+    w = tf.get_variable('w', initializer=2.0)
+    step = tf.cast(global_step, tf.float32)
+    if poison is not None:
+      return 3.0 * w * tf.where(tf.equal(step, poison), np.nan, 1.0)
+    if poison_loss is not None:
+      return 3.0 * w + tf.where(tf.equal(step, poison_loss), np.inf, 0.0)
+    if poison_gradient is not None:
+      # The slope of sqrt at zero.
+      return 3.0 * w + tf.sqrt(w * tf.abs(step - poison_gradient) + 0.0 * w)
+    return 3.0 * w
+
+  loss = opt.compute_loss(loss_fn, loss_scale)
+  train_op = opt.minimize(loss, global_step=global_step)
+  tensors = hooks_utils.progress_tensors(
+      train_op, opt, loss=loss, accuracy=tf.constant(0.25), learning_rate=tf.constant(0.5),
+      skipped=None if skipped is None else tf.constant(skipped, tf.int64))
+  return train_op, tensors
+
+
+def run(tmp_path, names=DEFAULT, *, total_steps=5, every=2, profile_every=0, profile_at=0,
+        save_every=100, **kwargs):
+  """Train for `total_steps`."""
+  with tf.Graph().as_default():
+    train_op, tensors = build(**kwargs)
+    hooks = hooks_utils.get_hooks(names, hooks_utils.Run(
+        tensors=tensors, output_dir=str(tmp_path), total_steps=total_steps, global_batch=64,
+        log_loss_every_n_iters=every, profile_every_n_iters=profile_every,
+        profile_at_task=profile_at, save_checkpoint_every_n_iters=save_every,
+        max_checkpoints_to_keep=2))
+    with tf.train.MonitoredSession(tf.train.ChiefSessionCreator(
+        checkpoint_dir=str(tmp_path)), hooks) as session:
+      while not session.should_stop():
+        session.run(train_op)
+
+
+@pytest.fixture
+def log(caplog):
+  """The lines of the log that tell of a step."""
+  caplog.set_level(logging.INFO)
+  return lambda: [r.message for r in caplog.records if r.message.startswith('step ')]
+
+
+def test_the_lines_of_the_log(tmp_path, log):
+  """Every so many steps and at the last one, with the loss before the step's update."""
+  run(tmp_path, total_steps=5, every=2)
+  lines = log()
+  rate = r'  [\d,]+\.\d images/s'
+  # w falls by 1.5 in each step; step 2 begins with w = 0.5.
+  assert len(lines) == 3
+  assert re.fullmatch(r'step 2/5  loss 1\.5000  accuracy 0\.2500  learning rate 0\.5' + rate
+                      + r'  \d:\d\d:\d\d left', lines[0])
+  assert lines[1].startswith('step 4/5  loss -7.5000  accuracy 0.2500  learning rate 0.5')
+  assert re.fullmatch(r'step 5/5  loss -12\.0000  .*' + rate + r'  0:00:00 left', lines[2])
+
+
+def test_a_last_step_on_the_interval_is_logged_once(tmp_path, log):
+  run(tmp_path, total_steps=4, every=2)
+  assert [line.split()[1] for line in log()] == ['2/4', '4/4']
+
+
+def test_images_per_second_and_the_time_left(tmp_path, log, monkeypatch):
+  """A clock that stands still but for two seconds between one step and the next."""
+  hook = hooks_utils.LoggingTensorHook(
+      {'step': 'step', 'loss': 'loss', 'dynamic': False}, every_n_iters=10, total_steps=1830,
+      global_batch=64)
+  monkeypatch.setattr(hooks_utils.time, 'time', lambda: 1000.0 + 2.0 * hook._values['step'])
+  for step in range(1, 31):
+    hook.after_run(None, tf.train.SessionRunValues(
+        results={'step': np.int64(step), 'loss': np.float32(0.5)}, options=None,
+        run_metadata=None))
+  assert log() == ['step 10/1830  loss 0.5000  32.0 images/s  1:00:40 left',
+                   'step 20/1830  loss 0.5000  32.0 images/s  1:00:20 left',
+                   'step 30/1830  loss 0.5000  32.0 images/s  1:00:00 left']
+
+
+def test_skipped_images_and_an_adapting_scale_are_logged(tmp_path, log):
+  run(tmp_path, total_steps=1, skipped=7, loss_scale=0)
+  [line] = log()
+  assert line == ('step 1/1  loss 6.0000  accuracy 0.2500  learning rate 0.5  '
+                  'loss scale 32768  7 undecodable images skipped')
+
+
+def test_only_the_chief_logs_and_saves(tmp_path, log, monkeypatch):
+  monkeypatch.setattr(cluster_utils, 'rank', lambda: 1)
+  run(tmp_path)
+  assert log() == []
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_training_ends_at_the_last_step_and_saves_it(tmp_path):
+  run(tmp_path, total_steps=5)
+  path = tf.train.latest_checkpoint(str(tmp_path))
+  assert path == f'{tmp_path}/model.ckpt-5'
+  reader = tf.train.load_checkpoint(path)
+  assert reader.get_tensor('global_step') == 5
+  assert reader.get_tensor('w') == 2.0 - 5 * 1.5
+
+
+def test_checkpoints_at_intervals_and_how_many_are_kept(tmp_path):
+  run(tmp_path, total_steps=7, save_every=3)
+  found = sorted(path.name for path in tmp_path.glob('*.index'))
+  assert found == ['model.ckpt-6.index', 'model.ckpt-7.index']
+
+
+def test_a_run_goes_on_from_its_checkpoint(tmp_path, log):
+  run(tmp_path, total_steps=2)
+  run(tmp_path, total_steps=4)
+  assert tf.train.load_checkpoint(str(tmp_path / 'model.ckpt-4')).get_tensor('w') == 2.0 - 6.0
+  assert [line.split()[1] for line in log()] == ['2/2', '4/4']
+
+
+def test_training_ends_without_the_hook_being_named(tmp_path):
+  run(tmp_path, names='CheckpointSaverHook', total_steps=3)
+  assert tf.train.latest_checkpoint(str(tmp_path)).endswith('model.ckpt-3')
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_unsaved(tmp_path):
+  with pytest.raises(TrainingError) as error:
+    run(tmp_path, poison=3, save_every=2)
+  assert str(error.value) == (
+      f'step 4: the loss is nan; the newest checkpoint, {tmp_path}/model.ckpt-2, is whole. '
+      'Lower --learning_rate, set --max_gradient_norm, or look at the data.')
+
+
+def test_the_guard_comes_before_the_hook_that_saves(tmp_path):
+  """Step 4 would be saved, as its gradient is finite."""
+  with pytest.raises(TrainingError, match='step 4: the loss is inf; .*/model.ckpt-2, is whole'):
+    run(tmp_path, poison_loss=3, save_every=2)
+  assert tf.train.latest_checkpoint(str(tmp_path)) == f'{tmp_path}/model.ckpt-2'
+
+
+def test_a_first_loss_that_is_not_finite(tmp_path):
+  with pytest.raises(TrainingError, match='step 1: the loss is nan; no checkpoint was written yet'):
+    run(tmp_path, names='LoggingTensorHook', poison=0)
+
+
+def test_a_dynamic_scale_does_not_excuse_the_loss(tmp_path):
+  with pytest.raises(TrainingError, match='step 2: the loss is nan'):
+    run(tmp_path, poison=1, loss_scale=0)
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run_under_a_fixed_scale(tmp_path):
+  with pytest.raises(TrainingError, match='step 2: a gradient is not finite at loss scale 8; .*'
+                                          '--loss_scale=0'):
+    run(tmp_path, poison_gradient=1, loss_scale=8.0)
+
+
+class Watch:
+  """FiniteTrainingHook with values instead of tensors."""
+
+  def __init__(self, tmp_path, *, dynamic):
+    names = ('step', 'loss', 'finite', 'loss_scale')
+    self._hook = hooks_utils.FiniteTrainingHook(
+        {**dict.fromkeys(names), 'dynamic': dynamic}, str(tmp_path))
+
+  def see(self, **values):
+    self._hook.after_run(None, tf.train.SessionRunValues(values, None, None))
+
+
+def test_an_overflow_under_a_dynamic_scale_is_no_error(tmp_path):
+  Watch(tmp_path, dynamic=True).see(step=7, loss=1.0, finite=False, loss_scale=2.0 ** 15)
+  with pytest.raises(TrainingError, match='step 8: a gradient is not finite'):
+    Watch(tmp_path, dynamic=False).see(step=7, loss=1.0, finite=False, loss_scale=2.0 ** 15)
+
+
+def test_a_dynamic_scale_that_falls_without_end_is_an_error(tmp_path):
+  with pytest.raises(TrainingError, match='a gradient is not finite at loss scale 0.0005'):
+    Watch(tmp_path, dynamic=True).see(step=7, loss=1.0, finite=False, loss_scale=0.0005)
+
+
+def test_an_unknown_hook_lists_the_known_ones_nearest_first(tmp_path):
+  with pytest.raises(ValueError) as error:
+    run(tmp_path, names='StopAtStepHook, LogingTensorHook')
+  assert str(error.value).startswith(
+      "unknown hook (--hooks): 'LogingTensorHook'; known, nearest first: LoggingTensorHook, ")
+
+
+@pytest.mark.parametrize(('rank', 'timelines'), [(0, 0), (1, 2)])
+def test_the_chosen_rank_alone_writes_timelines(tmp_path, monkeypatch, rank, timelines):
+  monkeypatch.setattr(cluster_utils, 'rank', lambda: rank)
+  with monkeypatch.context() as context:
+    # The hooks are made as on one of two ranks, the step on one.
+    context.setattr(hooks_utils.cluster_utils, 'size', lambda: 2)
+    context.setattr(cluster_utils, 'mean', lambda tensor: tensor)
+    context.setattr(cluster_utils, 'broadcast_global_variables', tf.no_op)
+    run(tmp_path, 'ProfilerHook', total_steps=5, profile_every=2, profile_at=1)
+  assert len(glob.glob(f'{tmp_path}/timeline-*.json')) == timelines
+
+
+def test_no_timelines_by_default(tmp_path):
+  run(tmp_path)
+  assert glob.glob(f'{tmp_path}/timeline-*.json') == []
+
+
+def test_a_rank_that_is_not_there_writes_no_timelines(tmp_path):
+  with pytest.raises(ValueError, match=r'--profile_at_task=1 is no rank .* in \[0, 1\)'):
+    run(tmp_path, profile_every=2, profile_at=1)
+
+
+def test_a_lost_session_is_an_error():
+  """The other ranks would wait for a second one for ever."""
+  with tf.Graph().as_default(), tf.Session() as session:
+    hook = hooks_utils.BroadcastGlobalVariablesHook()
+    hook.begin()
+    hook.after_create_session(session, None)
+    with pytest.raises(TrainingError, match='the session was lost.*same command resumes'):
+      hook.after_create_session(session, None)
+
+
+def test_the_table_holds_the_default_of_the_flag():
+  assert list(hooks_utils.HOOKS) == DEFAULT.split(',')
+
+
+def test_summaries():
+  with tf.Graph().as_default(), tf.Session() as session:
+    build(loss_scale=2.0)
+    session.run(tf.global_variables_initializer())
+    summary = tf.Summary.FromString(session.run(tf.summary.merge_all()))
+  assert {value.tag: value.simple_value for value in summary.value} == {
+      'loss': 6.0, 'accuracy': 0.25, 'learning_rate': 0.5, 'loss_scale': 2.0}

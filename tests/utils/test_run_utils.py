@@ -1,0 +1,125 @@
+import json
+import os
+import platform
+import re
+
+import pytest
+
+from images.utils import cluster_utils, run_utils
+from images.utils.tf1 import tf
+
+
+def save(folder, *, step, position=None):
+  """Write a checkpoint as training does."""
+  with tf.Graph().as_default(), tf.Session() as session:
+    tf.train.get_or_create_global_step()
+    if position is not None:
+      tf.get_variable('input_position', initializer=tf.constant(position, tf.int64))
+    session.run(tf.global_variables_initializer())
+    session.run(tf.train.get_global_step().assign(step))
+    return tf.train.Saver(save_relative_paths=True).save(
+        session, f'{folder}/model.ckpt', global_step=step)
+
+
+def test_a_given_directory_is_made(tmp_path):
+  path = str(tmp_path / 'a' / 'b')
+  assert run_utils.open_run_dir(path, model_name='lenet', dataset_name='mnist') == path
+  assert os.listdir(path) == []
+
+
+def test_a_new_directory_is_named_after_time_model_and_data(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  path = run_utils.open_run_dir(None, model_name='lenet', dataset_name='mnist')
+  assert re.fullmatch(r'runs/\d{8}-\d{6}-lenet-mnist', path)
+  assert os.path.isdir(path)
+
+
+def test_a_directory_below_a_file_is_an_error(tmp_path):
+  (tmp_path / 'file').write_text('x')
+  path = str(tmp_path / 'file' / 'run')
+  with pytest.raises(OSError, match=f'--output_dir={path} cannot be written: .*; choose another'):
+    run_utils.open_run_dir(path, model_name='lenet', dataset_name='mnist')
+
+
+def test_only_the_chief_makes_the_directory(tmp_path, monkeypatch):
+  monkeypatch.setattr(cluster_utils, 'rank', lambda: 1)
+  run_utils.open_run_dir(str(tmp_path / 'a'), model_name='lenet', dataset_name='mnist')
+  assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize('folder', ['', 'absent'])
+def test_a_new_run_starts_from_zero(tmp_path, folder):
+  assert run_utils.resume_point(str(tmp_path / folder)) == (None, 0, 0)
+
+
+def test_a_run_goes_on_from_its_newest_checkpoint(tmp_path):
+  save(tmp_path, step=9, position=90)
+  path = save(tmp_path, step=10, position=123)
+  assert run_utils.resume_point(str(tmp_path)) == (path, 10, 123)
+
+
+def test_mock_data_has_no_position(tmp_path):
+  path = save(tmp_path, step=10)
+  assert run_utils.resume_point(str(tmp_path)) == (path, 10, 0)
+
+
+def test_a_moved_directory_is_found(tmp_path):
+  (tmp_path / 'a').mkdir()
+  save(tmp_path / 'a', step=10, position=123)
+  os.rename(tmp_path / 'a', tmp_path / 'b')
+  assert run_utils.resume_point(str(tmp_path / 'b')) == (f'{tmp_path}/b/model.ckpt-10', 10, 123)
+
+
+@pytest.mark.parametrize('damage', ['remove', 'empty'])
+def test_the_newest_checkpoint_without_the_file_that_names_it(tmp_path, damage, caplog):
+  """As after a kill between the two writes; the file is mended, and TensorFlow believes it."""
+  for step in (9, 10):
+    path = save(tmp_path, step=step, position=step)
+  if damage == 'remove':
+    os.remove(tmp_path / 'checkpoint')
+  else:
+    (tmp_path / 'checkpoint').write_text('')
+  assert run_utils.resume_point(str(tmp_path)) == (path, 10, 10)
+  assert tf.train.latest_checkpoint(str(tmp_path)) == path
+  assert 'now it names model.ckpt-10' in caplog.text
+
+
+def test_a_damaged_checkpoint_is_an_error(tmp_path):
+  path = save(tmp_path, step=10)
+  os.truncate(path + '.index', 10)
+  with pytest.raises(ValueError, match=r'model\.ckpt-10 cannot be read: .*Remove its files'):
+    run_utils.resume_point(str(tmp_path))
+
+
+def test_json_is_written_whole_or_not_at_all(tmp_path):
+  path = tmp_path / 'a.json'
+  run_utils.write_json(str(path), {'b': 1, 'a': [None, 'é']})
+  assert json.loads(path.read_text()) == {'a': [None, 'é'], 'b': 1}
+  with pytest.raises(TypeError):
+    run_utils.write_json(str(path), {'b': object()})
+  assert json.loads(path.read_text()) == {'a': [None, 'é'], 'b': 1}
+  assert os.listdir(tmp_path) == ['a.json']
+
+
+def test_an_interrupted_write_leaves_the_earlier_file(tmp_path, monkeypatch):
+  path = tmp_path / 'a.json'
+  run_utils.write_json(str(path), {'a': 1})
+  def killed(*args, **kwargs):
+    raise KeyboardInterrupt
+  monkeypatch.setattr(tf.io.gfile, 'rename', killed)
+  with pytest.raises(KeyboardInterrupt):
+    run_utils.write_json(str(path), {'a': 2})
+  assert json.loads(path.read_text()) == {'a': 1}
+
+
+def test_the_record_of_a_run(tmp_path):
+  run_utils.write_record(str(tmp_path), {'batch_size': 32, 'model_dir': None}, step=7,
+                         files={'a.tfrecord': 10})
+  record = json.loads((tmp_path / 'run.json').read_text())
+  versions = record.pop('versions')
+  assert versions['python'] == platform.python_version()
+  assert versions['tensorflow'] == tf.version.VERSION
+  assert set(versions) == {'python', 'tensorflow', 'tf-slim', 'numpy', 'absl-py'}
+  assert record == {
+      'flags': {'batch_size': 32, 'model_dir': None}, 'transport': 'none, one process', 'ranks': 1,
+      'step': 7, 'files': {'a.tfrecord': 10}}
