@@ -201,6 +201,11 @@ flags.DEFINE_float(
     'max_bad_fraction', 0.01,
     'Fraction of the images of an epoch that may be undecodable before the run ends; '
     'such images are skipped and counted.', lower_bound=0, upper_bound=1)
+flags.DEFINE_integer(
+    'labels_offset', 0,
+    'Subtracted from the labels of the data. -1 fits labels that start at 0 to a published '
+    'network of 1001 classes, whose class 0 is background; 1 fits labels that start at 1 to '
+    'one of 1000.')
 flags.DEFINE_enum(
     'half_dtype', 'auto', ['auto', 'float16', 'bfloat16'],
     'Half precision of use_fp16. auto: float16 on a GPU; on a CPU bfloat16 where the '
@@ -218,6 +223,10 @@ flags.DEFINE_string(
 flags.DEFINE_bool(
     'restore_moving_averages', False,
     "finetune: load batch normalization's moving averages too.")
+flags.DEFINE_bool(
+    'use_ema_weights', False,
+    'Load the exponential moving averages that a checkpoint holds beside the variables, as '
+    'those published for mobilenet_v2 and v3 do.')
 flags.DEFINE_string(
     'predict_files', None,
     'predict: comma-separated names or glob patterns of image files.')

@@ -126,7 +126,7 @@ def make_plan():
         raise ValueError(f'--{name} is needed with --task_type=finetune')
   data_sources = dataset_factory.get_data_sources(FLAGS.dataset_name, FLAGS.dataset_dir,
                                                   FLAGS.train_files)
-  dataset_factory.check_labels(data_sources, FLAGS.num_classes)
+  dataset_factory.check_labels(data_sources, FLAGS.num_classes, FLAGS.labels_offset)
   output_dir = run_utils.open_run_dir(FLAGS.output_dir, model_name=FLAGS.model_name,
                                       dataset_name=FLAGS.dataset_name)
   checkpoint, first_step, position = run_utils.resume_point(output_dir)
@@ -172,7 +172,8 @@ def get_dataset_iterator(plan, preprocessing_fn, train_image_size):
       prefetch_buffer_size=FLAGS.prefetch_buffer_size,
       num_preprocessing_threads=FLAGS.num_preprocessing_threads,
       datasets_use_caching=FLAGS.datasets_use_caching,
-      max_bad_fraction=FLAGS.max_bad_fraction)
+      max_bad_fraction=FLAGS.max_bad_fraction,
+      labels_offset=FLAGS.labels_offset)
 
 
 def get_learning_rate(plan, global_step):
@@ -211,6 +212,7 @@ def load_finetune_checkpoint(variables):
   logging.info('finetune:\n%s', misc_utils.load_checkpoint(
       variables, path,
       restore_moving_averages=FLAGS.restore_moving_averages,
+      use_ema_weights=FLAGS.use_ema_weights,
       exclude_scopes=[s.strip() for s in (FLAGS.checkpoint_exclude_scopes or '').split(',') if s]))
 
 
@@ -268,7 +270,7 @@ def evaluate():
   path, output_dir = get_checkpoint()
   data_sources = dataset_factory.get_data_sources(
       FLAGS.dataset_name, FLAGS.dataset_dir, FLAGS.eval_files, is_training=False)
-  dataset_factory.check_labels(data_sources, FLAGS.num_classes)
+  dataset_factory.check_labels(data_sources, FLAGS.num_classes, FLAGS.labels_offset)
   with tf.Graph().as_default():
     network_fn, preprocessing_fn, image_size = get_network_and_preprocessing()
     iterator = dataset_factory.get_evaluation_iterator(
@@ -279,14 +281,14 @@ def evaluate():
         num_classes=FLAGS.num_classes,
         batch_size=FLAGS.batch_size,
         num_preprocessing_threads=FLAGS.num_preprocessing_threads,
-        max_bad_fraction=FLAGS.max_bad_fraction)
+        max_bad_fraction=FLAGS.max_bad_fraction,
+        labels_offset=FLAGS.labels_offset)
     with tf.device('/cpu:0'):
       batch = iterator.get_next()
     logits, _ = network_fn(batch['image'])
     with error_utils.explained(data_sources.files, output_dir):
       result = evaluation_utils.evaluate(
-          iterator, batch, tf.cast(logits, tf.float32), path,
-          config=cluster_utils.session_config(FLAGS.log_device_placement))
+          iterator, batch, tf.cast(logits, tf.float32), path, **get_session_options())
   if cluster_utils.is_chief():
     evaluation_utils.report(result, output_dir)
 
@@ -304,7 +306,7 @@ def predict():
     with error_utils.explained(files, output_dir):
       for file, classes in inference_utils.classify(
           files, tf.cast(logits, tf.float32), path, class_names=class_names,
-          config=cluster_utils.session_config(FLAGS.log_device_placement)):
+          labels_offset=FLAGS.labels_offset, **get_session_options()):
         print(f'{file}: ' + ', '.join(f'{name} {share:.4f}' for name, share in classes))
 
 
@@ -319,7 +321,8 @@ def export():
           encoded, lambda image: preprocessing_fn(image, size, size))
     logits, _ = network_fn(images)
     export_dir = inference_utils.export(encoded, tf.cast(logits, tf.float32), path,
-                                        os.path.join(output_dir, 'saved_model'))
+                                        os.path.join(output_dir, 'saved_model'),
+                                        **get_session_options())
   logging.info('SavedModel of %s written to %s', path, export_dir)
 
 
@@ -331,6 +334,12 @@ def get_checkpoint():
                      'or --model_dir and --ckpt_file_name')
   return (checkpoint_utils.checkpoint_path(model_dir, FLAGS.ckpt_file_name),
           FLAGS.output_dir or model_dir)
+
+
+def get_session_options():
+  """Return how a session loads a checkpoint to use, as keyword arguments."""
+  return {'config': cluster_utils.session_config(FLAGS.log_device_placement),
+          'use_ema_weights': FLAGS.use_ema_weights}
 
 
 # --task_type -> what main() runs.

@@ -87,11 +87,13 @@ ADDED = [
     ('train_image_size', 'int', None),
     ('seed', 'int', 1),
     ('max_bad_fraction', 'float', 0.01),
+    ('labels_offset', 'int', 0),
     ('half_dtype', 'string enum', 'auto'),
     ('eval_files', 'string', None),
     ('checkpoint_exclude_scopes', 'string', None),
     ('trainable_scopes', 'string', None),
     ('restore_moving_averages', 'bool', False),
+    ('use_ema_weights', 'bool', False),
     ('predict_files', 'string', None),
 ]
 

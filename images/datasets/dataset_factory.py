@@ -72,12 +72,22 @@ def _expand(dataset_dir, pattern, flag):
   return found
 
 
-def check_labels(data_sources, num_classes):
-  """Raise ValueError where the manifest tells of labels outside [0, num_classes)."""
+def check_labels(data_sources, num_classes, labels_offset=0):
+  """Raise ValueError where the manifest tells of labels outside [0, num_classes).
+
+  Args:
+    data_sources: DataSources.
+    num_classes: int.
+    labels_offset: int, subtracted from the labels first.
+  """
   entries = (data_sources.manifest or {}).get('files', {})
   for path in data_sources.files:
     low, high = entries.get(os.path.basename(path), {}).get('labels', (0, 0))
-    if low < 0 or high >= num_classes:
+    low, high = low - labels_offset, high - labels_offset
+    if low < 0:
+      raise ValueError(f'{path} has labels from {low} on, after --labels_offset={labels_offset} '
+                       'is subtracted; they have to start at 0 or above')
+    if high >= num_classes:
       raise ValueError(f'{path} has labels from {low} to {high}, outside [0, {num_classes}): set '
                        f'--num_classes={high + 1}')
 

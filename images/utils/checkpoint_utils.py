@@ -4,6 +4,8 @@ import re
 
 from images.utils.tf1 import tf
 
+_AVERAGE = '/ExponentialMovingAverage'
+
 
 def checkpoint_path(model_dir, ckpt_file_name):
   """Return the path prefix of the checkpoint that two flags name.
@@ -52,22 +54,66 @@ def checkpoint_shapes(path):
                      'files of it') from error
 
 
-def check_loadable(variables, path, remedy='Check --model_name and --num_classes.'):
+def stored_names(variables, shapes, *, use_ema_weights=False):
+  """Return a dict from the names of `variables` to the names they have in a checkpoint.
+
+  Args:
+    variables: list of variables.
+    shapes: dict from names to shapes, as of checkpoint_shapes().
+    use_ema_weights: bool, whether to prefer a variable's exponential moving average, which
+      tf.train.ExponentialMovingAverage saves beside it.
+
+  Raises:
+    ValueError: `use_ema_weights` and no average in the checkpoint.
+  """
+  names = {variable.op.name: variable.op.name for variable in variables}
+  if not use_ema_weights:
+    return names
+  averages = {name: name + _AVERAGE for name in names if name + _AVERAGE in shapes}
+  if not averages:
+    raise ValueError(f'--use_ema_weights: the checkpoint holds no average of a variable of the '
+                     f'network, such as {next(iter(names), "x")}{_AVERAGE}; leave the flag out')
+  return {**names, **averages}
+
+
+def background_hint(stored_shape, shape):
+  """Return what to do where two shapes differ by the class of the background; else ''.
+
+  Args:
+    stored_shape: list of ints, in the checkpoint.
+    shape: list of ints, in the network.
+  """
+  if not shape or stored_shape != [*shape[:-1], shape[-1] + 1]:
+    return ''
+  return (f'; if its class 0 is background, --num_classes={stored_shape[-1]} --labels_offset=-1 '
+          'fits labels that start at 0')
+
+
+def check_loadable(variables, path, remedy='Check --model_name and --num_classes.', *,
+                   use_ema_weights=False):
   """Raise ValueError unless the checkpoint `path` holds every variable in its shape.
 
   Args:
     variables: list of variables.
     path: string, as of checkpoint_path().
     remedy: string, the end of the message.
+    use_ema_weights: bool, as of stored_names().
+
+  Returns:
+    dict from the names in the checkpoint to the variables.
   """
   shapes = checkpoint_shapes(path)
+  names = stored_names(variables, shapes, use_ema_weights=use_ema_weights)
+  stored = {names[variable.op.name]: variable for variable in variables}
   wrong = []
-  for variable in variables:
-    name, shape = variable.op.name, variable.shape.as_list()
+  for name, variable in stored.items():
+    shape = variable.shape.as_list()
     if name not in shapes:
       wrong.append(f'{name} is not in it')
     elif list(shapes[name]) != shape:
-      wrong.append(f'{name} has shape {shapes[name]} in it, {shape} here')
+      wrong.append(f'{name} has shape {shapes[name]} in it, {shape} here'
+                   f'{background_hint(list(shapes[name]), shape)}')
   if wrong:
     raise ValueError(f'{path} does not fit the network: {"; ".join(wrong[:4])}'
                      f'{f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""}. {remedy}')
+  return stored

@@ -125,7 +125,7 @@ def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, 
                       batch_size, seed, position=0, shuffle_buffer_size=1024,
                       num_parallel_batches=8, prefetch_buffer_size=32,
                       num_preprocessing_threads=16, datasets_use_caching=False,
-                      max_bad_fraction=0.01):
+                      max_bad_fraction=0.01, labels_offset=0):
   """Return the endless DatasetIterator of this rank's training batches.
 
   Args:
@@ -139,6 +139,7 @@ def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, 
     seed: int, the seed of order and distortions.
     position: int, the number of records, over all ranks, taken before.
     max_bad_fraction: float, the fraction of an epoch that may be undecodable.
+    labels_offset: int, subtracted from the labels.
     The others: as the flags of the same names.
   """
   size, rank = cluster_utils.size(), cluster_utils.rank()
@@ -150,7 +151,7 @@ def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, 
   records = _epochs(files, share, taken, shuffle_buffer_size=shuffle_buffer_size,
                     caching=datasets_use_caching)
   prepare = _preparer(parse_fn, preprocessing_fn, image_size=image_size,
-                      num_classes=num_classes, seed=seed)
+                      num_classes=num_classes, seed=seed, labels_offset=labels_offset)
   dataset = records.enumerate(start=taken)
   dataset = dataset.map(
       lambda taken, record: prepare(taken * size + rank, *record),
@@ -165,7 +166,7 @@ def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, 
 
 def evaluation_iterator(files, parse_fn, preprocessing_fn, *, image_size, num_classes,
                         batch_size, num_preprocessing_threads=16, max_bad_fraction=0.01,
-                        num_records):
+                        labels_offset=0, num_records):
   """Return a tf.data iterator over this rank's share, each image once, in files order.
 
   The last batch may be smaller. An element is a dict with 'image', 'label' and 'good', a
@@ -174,7 +175,7 @@ def evaluation_iterator(files, parse_fn, preprocessing_fn, *, image_size, num_cl
   """
   size = cluster_utils.size()
   prepare = _preparer(parse_fn, preprocessing_fn, image_size=image_size,
-                      num_classes=num_classes, seed=0)
+                      num_classes=num_classes, seed=0, labels_offset=labels_offset)
   dataset = _records(tf.constant(files)).shard(size, cluster_utils.rank()).enumerate()
   dataset = dataset.map(lambda place, record: prepare(place, *record),
                         num_parallel_calls=tf.data.AUTOTUNE)
@@ -216,12 +217,12 @@ def _epochs(files, share, position, *, shuffle_buffer_size, caching):
   ).flat_map(read_epoch)
 
 
-def _preparer(parse_fn, preprocessing_fn, *, image_size, num_classes, seed):
+def _preparer(parse_fn, preprocessing_fn, *, image_size, num_classes, seed, labels_offset):
   """Return a function (place, file name, number, record) to a dict with the image."""
   def to_image(record, image_seed):
     image, label = parse_fn(record)
     image = preprocessing_fn(image, image_size, image_size, seed=image_seed)
-    return image, tf.cast(label, tf.int64), True
+    return image, tf.cast(label, tf.int64) - labels_offset, True
 
   def prepare(place, name, number, record):
     attempt = tf.data.Dataset.from_tensors((record, tf.stack([seed, place]))).map(to_image)

@@ -9,7 +9,7 @@ from images.utils.tf1 import tf
 RESULT = 'evaluation.json'
 
 
-def evaluate(iterator, batch, logits, checkpoint, *, config=None):
+def evaluate(iterator, batch, logits, checkpoint, *, config=None, use_ema_weights=False):
   """Return the result of running through `iterator`, the same dict on every rank.
 
   Args:
@@ -19,6 +19,7 @@ def evaluate(iterator, batch, logits, checkpoint, *, config=None):
     logits: float32 [batch, classes], what the network says to the batch.
     checkpoint: string, path of the checkpoint with the network's variables.
     config: tf.ConfigProto.
+    use_ema_weights: bool, as of checkpoint_utils.stored_names().
 
   Returns:
     dict: 'images', 'top_1_count', 'top_5_count', 'skipped' (undecodable images), ints;
@@ -31,7 +32,8 @@ def evaluate(iterator, batch, logits, checkpoint, *, config=None):
   counts = tf.stack([tf.math.count_nonzero(chosen) for chosen in (
       good, good & _in_top_k(logits, labels, 1), good & _in_top_k(logits, labels, 5), ~good)])
   totals = [0, 0, 0, 0]
-  with inference_utils.restored_session(checkpoint, config) as session:
+  with inference_utils.restored_session(checkpoint, config,
+                                        use_ema_weights=use_ema_weights) as session:
     session.run(iterator.initializer)
     while True:
       try:

@@ -39,7 +39,8 @@ def image_batches(paths, preprocess, batch_size):
   return tf.data.make_one_shot_iterator(dataset.batch(batch_size)).get_next()
 
 
-def classify(paths, logits, checkpoint, *, class_names=None, config=None):
+def classify(paths, logits, checkpoint, *, class_names=None, labels_offset=0, config=None,
+             use_ema_weights=False):
   """Yield (path, [(class, probability), ...]) for each image, the likeliest classes first.
 
   Args:
@@ -47,32 +48,38 @@ def classify(paths, logits, checkpoint, *, class_names=None, config=None):
     logits: float32 [batch, classes], what the network says to image_batches().
     checkpoint: string, path of the checkpoint with the network's variables.
     class_names: list of strings, or None to give the classes as numbers.
+    labels_offset: int, class k of the network has the name number k + labels_offset.
     config: tf.ConfigProto.
+    use_ema_weights: bool, as of checkpoint_utils.stored_names().
   """
   top = tf.nn.top_k(tf.nn.softmax(logits), k=min(_TOP, logits.shape[-1]))
   remaining = iter(paths)
-  with restored_session(checkpoint, config) as session:
+  with restored_session(checkpoint, config, use_ema_weights=use_ema_weights) as session:
     while True:
       try:
         values, indices = session.run(top)
       except tf.errors.OutOfRangeError:
         return
       for probabilities, classes in zip(values, indices):
-        names = [class_names[i] if class_names and i < len(class_names) else str(i)
-                 for i in classes]
+        names = [_class_name(i + labels_offset, class_names) for i in classes]
         yield next(remaining), list(zip(names, probabilities.tolist()))
 
 
-def restored_session(checkpoint, config=None):
+def _class_name(label, class_names):
+  known = class_names is not None and 0 <= label < len(class_names)
+  return class_names[label] if known else str(label)
+
+
+def restored_session(checkpoint, config=None, *, use_ema_weights=False):
   """Return a session in which all variables of the graph have the checkpoint's values.
 
   Raises:
     ValueError: the checkpoint does not fit the variables.
   """
-  variables = tf.global_variables()
-  checkpoint_utils.check_loadable(variables, checkpoint)
+  stored = checkpoint_utils.check_loadable(tf.global_variables(), checkpoint,
+                                           use_ema_weights=use_ema_weights)
   session = tf.Session(config=config)
-  tf.train.Saver(variables).restore(session, checkpoint)
+  tf.train.Saver(stored).restore(session, checkpoint)
   return session
 
 
@@ -81,7 +88,7 @@ def decoded_batch(encoded, preprocess):
   return tf.map_fn(preprocess, encoded, fn_output_signature=tf.float32)
 
 
-def export(encoded, logits, checkpoint, export_dir, *, config=None):
+def export(encoded, logits, checkpoint, export_dir, *, config=None, use_ema_weights=False):
   """Write a SavedModel from encoded images to probabilities.
 
   Its signature `serving_default` takes 'images', a string tensor [batch] of encoded JPEG,
@@ -94,6 +101,7 @@ def export(encoded, logits, checkpoint, export_dir, *, config=None):
     checkpoint: string, path of the checkpoint with the network's variables.
     export_dir: string, a directory that does not exist yet.
     config: tf.ConfigProto.
+    use_ema_weights: bool, as of checkpoint_utils.stored_names().
 
   Raises:
     FileExistsError: `export_dir` exists.
@@ -101,7 +109,7 @@ def export(encoded, logits, checkpoint, export_dir, *, config=None):
   if tf.io.gfile.exists(export_dir):
     raise FileExistsError(f'{export_dir} exists: move it away, or choose another --output_dir')
   outputs = {'probabilities': tf.nn.softmax(logits), 'classes': tf.argmax(logits, axis=1)}
-  with restored_session(checkpoint, config) as session:
+  with restored_session(checkpoint, config, use_ema_weights=use_ema_weights) as session:
     partial = export_dir + '.partial'
     if tf.io.gfile.exists(partial):
       tf.io.gfile.rmtree(partial)

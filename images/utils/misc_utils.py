@@ -6,7 +6,8 @@ _MOVING_AVERAGES = ('moving_mean', 'moving_variance')
 
 
 def get_assigment_map_from_checkpoint(variables, checkpoint_shapes, *,  # sic: the published name
-                                      restore_moving_averages=False, exclude_scopes=()):
+                                      restore_moving_averages=False, exclude_scopes=(),
+                                      use_ema_weights=False):
   """Choose which variables of the network take their value from a checkpoint.
 
   Args:
@@ -14,34 +15,39 @@ def get_assigment_map_from_checkpoint(variables, checkpoint_shapes, *,  # sic: t
     checkpoint_shapes: dict from names in the checkpoint to shapes (lists of ints).
     restore_moving_averages: bool, whether to load batch-norm statistics.
     exclude_scopes: names of scopes that are not loaded.
+    use_ema_weights: bool, whether to load the exponential moving averages of variables.
 
   Returns:
     assignment_map: dict from names in the checkpoint to variables.
     left_out: dict from names of the other variables to the reason, a string.
 
   Raises:
-    ValueError: a scope of `exclude_scopes` has no variable.
+    ValueError: a scope of `exclude_scopes` has no variable, or there are no averages.
   """
   for scope in exclude_scopes:
     if not any(_is_within(variable, scope) for variable in variables):
       raise ValueError(f'--checkpoint_exclude_scopes: no variable in {scope!r}; '
                        f'scopes: {_scopes(variables)}')
   trainable = {variable.op.name for variable in tf.trainable_variables()}
+  stored = checkpoint_utils.stored_names(variables, checkpoint_shapes,
+                                         use_ema_weights=use_ema_weights)
   assignment_map, left_out = {}, {}
   for variable in variables:
     name, shape = variable.op.name, variable.shape.as_list()
+    stored_shape = checkpoint_shapes.get(stored[name])
     if any(_is_within(variable, scope) for scope in exclude_scopes):
       left_out[name] = 'in --checkpoint_exclude_scopes'
     elif name.endswith(_MOVING_AVERAGES) and not restore_moving_averages:
       left_out[name] = 'moving average, --restore_moving_averages loads it'
     elif name not in trainable and not name.endswith(_MOVING_AVERAGES):
       left_out[name] = 'not trainable'
-    elif name not in checkpoint_shapes:
+    elif stored_shape is None:
       left_out[name] = 'not in the checkpoint'
-    elif list(checkpoint_shapes[name]) != shape:
-      left_out[name] = f'shape {checkpoint_shapes[name]} in the checkpoint, {shape} here'
+    elif list(stored_shape) != shape:
+      left_out[name] = (f'shape {stored_shape} in the checkpoint, {shape} here'
+                        f'{checkpoint_utils.background_hint(list(stored_shape), shape)}')
     else:
-      assignment_map[name] = variable
+      assignment_map[stored[name]] = variable
   return assignment_map, left_out
 
 

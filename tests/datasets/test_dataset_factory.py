@@ -109,6 +109,11 @@ def test_labels_that_the_manifest_tells_of(cifar10):
   with pytest.raises(ValueError, match=r'/cifar10_train\.tfrecord has labels from 0 to 9, outside '
                                        r'\[0, 9\): set --num_classes=10$'):
     dataset_factory.check_labels(train, 9)
+  dataset_factory.check_labels(train, 11, labels_offset=-1)
+  with pytest.raises(ValueError, match=r'labels from 1 to 10, outside \[0, 10\)'):
+    dataset_factory.check_labels(train, 10, labels_offset=-1)
+  with pytest.raises(ValueError, match='labels from -1 on, after --labels_offset=1 is subtracted'):
+    dataset_factory.check_labels(train, 10, labels_offset=1)
   # Only the files that are read count: those of the test end at 2.
   test = dataset_factory.get_data_sources('cifar10', cifar10, is_training=False)
   dataset_factory.check_labels(test, 3)

@@ -87,3 +87,22 @@ def test_a_checkpoint_that_does_not_fit(tmp_path):
   assert str(error.value) == (
       f'{path} does not fit the network: w has shape [2, 4] in it, [2, 3] here; b is not in it. '
       'Check --model_name and --num_classes.')
+
+
+def test_averages_take_the_place_of_variables_that_have_one():
+  with tf.Graph().as_default():
+    variables = [tf.get_variable(name, [1]) for name in ('a', 'b')]
+    shapes = {'a': [1], 'a/ExponentialMovingAverage': [1], 'b': [1]}
+    assert checkpoint_utils.stored_names(variables, shapes) == {'a': 'a', 'b': 'b'}
+    assert checkpoint_utils.stored_names(variables, shapes, use_ema_weights=True) == {
+        'a': 'a/ExponentialMovingAverage', 'b': 'b'}
+    with pytest.raises(ValueError, match='no average of a variable .* a/ExponentialMovingAverage'):
+      checkpoint_utils.stored_names(variables, {'a': [1]}, use_ema_weights=True)
+
+
+def test_a_class_more_may_be_the_background():
+  hint = checkpoint_utils.background_hint([1, 1, 64, 1001], [1, 1, 64, 1000])
+  assert '--num_classes=1001 --labels_offset=-1' in hint
+  assert checkpoint_utils.background_hint([1, 1, 32, 1001], [1, 1, 64, 1000]) == ''
+  assert checkpoint_utils.background_hint([1000], [1001]) == ''
+  assert checkpoint_utils.background_hint([], []) == ''

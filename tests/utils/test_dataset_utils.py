@@ -390,3 +390,9 @@ def test_evaluation_ends_at_too_many_undecodable_images(tmp_path):
   files = write(tmp_path, [6], r1=record(1, encoded=b'no'), r5=record(5, encoded=b'no'))
   with pytest.raises(tf.errors.InvalidArgumentError, match='max_bad_fraction'):
     evaluate(files, num_records=6, max_bad_fraction=0.2)
+
+
+def test_the_labels_offset_is_subtracted(tmp_path):
+  write(tmp_path, [4])
+  [(_, labels, _, _)] = read(tmp_path, [4], 1, labels_offset=-1)
+  assert sorted(labels) == [1, 2, 3, 4]

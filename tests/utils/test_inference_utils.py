@@ -62,6 +62,22 @@ def test_files_come_with_their_classes_likeliest_first(checkpoint, photos):
                                [shares[1], shares[0], shares[2]], rtol=1e-5)
 
 
+def test_averages_and_labels_from_one_on(tmp_path, photos):
+  with tf.Graph().as_default(), tf.Session() as session:
+    tf.get_variable('weight', initializer=0.0)
+    tf.get_variable('weight/ExponentialMovingAverage', initializer=2.0)
+    session.run(tf.global_variables_initializer())
+    checkpoint = tf.train.Saver().save(session, str(tmp_path / 'averaged.ckpt'))
+  with tf.Graph().as_default():
+    paths = inference_utils.find_images(photos)
+    logits = network(inference_utils.image_batches(paths, preprocess, batch_size=2))
+    # A network whose class 0 is background, for labels that start at 0.
+    found = dict(inference_utils.classify(paths, logits, checkpoint, class_names=['x', 'y'],
+                                          labels_offset=-1, use_ema_weights=True))
+  assert [name for name, _ in found[paths[1]]] == ['x', '-1', 'y']
+  assert found[paths[1]][0][1] == pytest.approx(expected(BRIGHT)[1], rel=1e-5)
+
+
 def test_no_pattern_and_a_pattern_without_files_are_errors(tmp_path):
   with pytest.raises(ValueError, match='--predict_files is needed'):
     inference_utils.find_images(None)

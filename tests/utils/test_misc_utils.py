@@ -140,3 +140,17 @@ def test_model_statistics():
       'conv/weights  [30, 50]                    1,500',
       'b             []                              1',
       '1,501 trainable parameters']
+
+
+def test_exponential_moving_averages_where_they_are_wanted():
+  shapes = {**SHAPES, 'net/conv/weights/ExponentialMovingAverage': [1, 2]}
+  assignment_map, _ = misc_utils.get_assigment_map_from_checkpoint(
+      network(), shapes, use_ema_weights=True)
+  assert {source: variable.op.name for source, variable in assignment_map.items()} == {
+      'net/conv/weights/ExponentialMovingAverage': 'net/conv/weights',
+      'net/logits/weights': 'net/logits/weights'}
+
+
+def test_a_head_with_a_class_for_the_background_suggests_the_offset():
+  _, left_out = choose(network(classes=2))
+  assert '--num_classes=3 --labels_offset=-1' in left_out['net/logits/weights']
