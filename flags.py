@@ -196,7 +196,8 @@ flags.DEFINE_integer(
     "Height and width of the network's input in pixels; by default the network's own.",
     lower_bound=1)
 flags.DEFINE_integer(
-    'seed', 1, 'Seed of the weights and of the order and distortions of the images.')
+    'seed', 1, 'Seed of the weights and of the order and distortions of the images.',
+    lower_bound=0, upper_bound=2 ** 31 - 1)
 flags.DEFINE_float(
     'max_bad_fraction', 0.01,
     'Fraction of the images of an epoch that may be undecodable before the run ends; '

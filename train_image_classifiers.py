@@ -56,7 +56,7 @@ def train():
                  'choose another --output_dir', plan.output_dir, plan.first_step, plan.total_steps)
     return
   report_start(plan)
-  with tf.Graph().as_default():
+  with run_utils.owned(plan.output_dir), tf.Graph().as_default():
     tf.set_random_seed(FLAGS.seed)
     global_step = tf.train.get_or_create_global_step()
     train_op, tensors = build_training(plan, global_step)
@@ -72,7 +72,7 @@ def train():
             config=cluster_utils.session_config(FLAGS.log_device_placement)) as session:
       while not session.should_stop():
         session.run(train_op)
-  report_end(plan)
+    report_end(plan)
 
 
 def build_training(plan, global_step):

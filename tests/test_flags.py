@@ -116,7 +116,7 @@ TOO_SMALL = {
         'prefetch_buffer_size', 'num_preprocessing_threads', 'num_epochs', 'batch_size',
         'stop_at_step', 'log_loss_every_n_iters', 'save_checkpoint_every_n_iters',
         'max_checkpoints_to_keep', 'train_image_size', 'num_epochs_per_decay'], '0'),
-    **dict.fromkeys(['warmup_steps', 'profile_every_n_iters', 'profile_at_task'], '-1'),
+    **dict.fromkeys(['warmup_steps', 'profile_every_n_iters', 'profile_at_task', 'seed'], '-1'),
     **dict.fromkeys([
         'weight_decay', 'learning_rate_decay_factor', 'learning_rate', 'end_learning_rate',
         'loss_scale', 'max_bad_fraction'], '-1e-9'),

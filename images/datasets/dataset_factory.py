@@ -46,10 +46,13 @@ def get_data_sources(dataset_name, dataset_dir, file_names=None, *, is_training=
   flag, attribute = ('train_files', 'TRAIN_FILES') if is_training else ('eval_files', 'TEST_FILES')
   if not dataset_dir:
     raise ValueError(f'--dataset_dir is needed with --dataset_name={dataset_name}')
-  patterns = file_names.split(',') if file_names else getattr(dataset, attribute, None)
+  if file_names is None:
+    patterns = getattr(dataset, attribute, [])
+  else:
+    patterns = [pattern.strip() for pattern in file_names.split(',') if pattern.strip()]
   if not patterns:
     raise ValueError(f'--{flag} is needed: the data set {dataset_name!r} has no list of its own')
-  files = [path for pattern in patterns for path in _expand(dataset_dir, pattern.strip(), flag)]
+  files = [path for pattern in patterns for path in _expand(dataset_dir, pattern, flag)]
   manifest = tfrecord.read_manifest(dataset_dir)
   return DataSources(files, tfrecord.record_counts(files, manifest), manifest)
 

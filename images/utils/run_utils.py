@@ -1,6 +1,7 @@
 """The directory of a run: where it is, what it holds, and where a run goes on."""
 import contextlib
 import datetime
+import fcntl
 import importlib.metadata
 import json
 import os
@@ -44,6 +45,28 @@ def _check_writable(directory):
   except tf.errors.OpError as error:
     raise OSError(f'--output_dir={directory} cannot be written: {error.message}; choose another '
                   'directory or free space') from error
+
+
+@contextlib.contextmanager
+def owned(output_dir):
+  """Keep other runs out of `output_dir` while the context lasts.
+
+  A process that dies, however it does, gives the directory free. Directories that are not
+  local cannot be owned.
+
+  Raises:
+    RuntimeError: another process owns the directory.
+  """
+  if not cluster_utils.is_chief() or '://' in output_dir:
+    yield
+    return
+  with open(os.path.join(output_dir, '.lock'), 'w') as lock:
+    try:
+      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      raise RuntimeError(f'another run is writing to --output_dir={output_dir}: wait for its end, '
+                         'or choose another directory') from error
+    yield
 
 
 def newest_checkpoint(output_dir):

@@ -191,3 +191,9 @@ def test_mock_is_not_evaluated():
     dataset_factory.get_evaluation_iterator(
         'mock', 24, None, dataset_factory.get_data_sources('mock', None), num_classes=7,
         batch_size=3)
+
+
+def test_commas_without_a_name_are_no_files(cifar10):
+  assert sources(cifar10, 'cifar10_train.tfrecord, ,') == (['cifar10_train.tfrecord'], [4])
+  with pytest.raises(ValueError, match='--train_files is needed'):
+    dataset_factory.get_data_sources('cifar10', cifar10, ' ,')

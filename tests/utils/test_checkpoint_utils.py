@@ -81,11 +81,11 @@ def test_a_checkpoint_that_fits(tmp_path):
 
 
 def test_a_checkpoint_that_does_not_fit(tmp_path):
-  path = save(tmp_path, 'model.ckpt', w=np.ones([2, 4]))
+  path = save(tmp_path, 'model.ckpt', w=np.ones([2, 5]))
   with tf.Graph().as_default(), pytest.raises(ValueError) as error:
     checkpoint_utils.check_loadable(variables(), path)
   assert str(error.value) == (
-      f'{path} does not fit the network: w has shape [2, 4] in it, [2, 3] here; b is not in it. '
+      f'{path} does not fit the network: w has shape [2, 5] in it, [2, 3] here; b is not in it. '
       'Check --model_name and --num_classes.')
 
 

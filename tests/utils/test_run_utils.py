@@ -123,3 +123,12 @@ def test_the_record_of_a_run(tmp_path):
   assert record == {
       'flags': {'batch_size': 32, 'model_dir': None}, 'transport': 'none, one process', 'ranks': 1,
       'step': 7, 'files': {'a.tfrecord': 10}}
+
+
+def test_a_directory_has_one_owner_at_a_time(tmp_path):
+  with run_utils.owned(str(tmp_path)), \
+      pytest.raises(RuntimeError, match=f'another run is writing to --output_dir={tmp_path}'), \
+      run_utils.owned(str(tmp_path)):
+    pass
+  with run_utils.owned(str(tmp_path)):
+    pass
