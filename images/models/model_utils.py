@@ -20,7 +20,7 @@ def network(*, default_image_size, smallest_image_size=1):
   def decorate(function):
     @functools.wraps(function)
     def checked(inputs, *args, **kwargs):
-      _check_images(inputs, smallest_image_size, function.__name__)
+      _check_images(inputs, smallest_image_size, checked.__name__)
       return function(inputs, *args, **kwargs)
 
     checked.default_image_size = default_image_size

@@ -11,19 +11,19 @@ def test_it_is_tf_slims():
     with slim.arg_scope(slim_resnet_v1.resnet_arg_scope()):
       logits, end_points = slim_resnet_v1.resnet_v1_50(
           images, 10, is_training=False, global_pool=True)
-    return tf.squeeze(logits), end_points
+    return tf.squeeze(logits, [1, 2]), end_points
 
   zoo.check_against(reference, 'resnet_v1_50', size=65)
 
 
 def test_every_size_works_even_one_pixel():
-  with tf.Graph().as_default(), slim.arg_scope(resnet_utils.resnet_arg_scope()):
+  with zoo.graph(), slim.arg_scope(resnet_utils.resnet_arg_scope()):
     logits, _ = resnet_v1.resnet_v1_50(tf.zeros([2, 1, 1, 3]), num_classes=10)
     assert logits.shape == [2, 10]
 
 
 def test_without_classes_it_gives_features_of_every_position_if_wanted():
-  with tf.Graph().as_default(), slim.arg_scope(resnet_utils.resnet_arg_scope()):
+  with zoo.graph(), slim.arg_scope(resnet_utils.resnet_arg_scope()):
     images = tf.placeholder(tf.float32, [2, 64, 96, 3])
     features, end_points = resnet_v1.resnet_v1_50(images, is_training=False, global_pool=False)
     assert features.shape == [2, 2, 3, 2048]

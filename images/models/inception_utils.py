@@ -1,0 +1,182 @@
+"""The rows that Inception networks are tables of, their interpreter, arg scope and heads."""
+import re
+import typing
+
+from images.utils.tf1 import slim, tf
+
+
+class Layer(typing.NamedTuple):
+  """A convolution or pooling; the name says which, and ends with its kernel."""
+  name: str
+  channels: int = 0  # of a convolution
+  stride: int = 1
+  padding: str = 'SAME'
+  kernel: tuple = ()  # where the name does not tell
+  stddev: float = 0.0  # of the initial weights, where they have one of their own
+
+
+class Fork(typing.NamedTuple):
+  """Layers side by side at the end of a branch."""
+  layers: tuple
+
+
+class Mixed(typing.NamedTuple):
+  """Branches side by side, each a tuple of layers; their outputs are concatenated."""
+  name: str
+  branches: tuple
+
+
+class Residual(typing.NamedTuple):
+  """Branches whose outputs, projected and scaled, are added to the input, `repeats` times."""
+  name: str
+  branches: tuple
+  scale: float
+  repeats: int = 0  # 0 for a block that has no number
+  activation: typing.Callable = tf.nn.relu
+
+
+VALID = {'padding': 'VALID'}
+HALVE = {'stride': 2, 'padding': 'VALID'}
+
+
+def inception_arg_scope(weight_decay=0.00004):
+  """Return the arg scope of Inception v1 to v4; `weight_decay` is the L2 factor."""
+  with slim.arg_scope(
+      [slim.conv2d, slim.fully_connected],
+      weights_regularizer=slim.l2_regularizer(weight_decay)), slim.arg_scope(
+      [slim.conv2d], weights_initializer=slim.variance_scaling_initializer(),
+      normalizer_fn=slim.batch_norm), slim.arg_scope(
+      [slim.batch_norm], decay=0.9997, epsilon=0.001) as scope:
+    return scope
+
+
+def layers(net, rows, end_points):
+  """Interpret rows one after the other; add the output of each to the end points."""
+  for row in rows:
+    net = end_points[row.name] = _BUILDERS[type(row)](net, row)
+  return net
+
+
+def conv_head(net, num_classes, end_points, *, pool, prefix, dropout_keep_prob, is_training,
+              spatial_squeeze):
+  """Average, drop out and predict with a 1x1 convolution, as Inception v1 to v3 do.
+
+  Args:
+    net: tensor [batch, height, width, channels].
+    num_classes: integer, or 0 or None for the averaged features.
+    end_points: dict, is added to.
+    pool: string, the end point of the average.
+    prefix: string, the names' number: '0' or '1'.
+    dropout_keep_prob: share of the activations that dropout keeps.
+    is_training: whether dropout acts.
+    spatial_squeeze: whether logits are [batch, num_classes], not rank 4.
+
+  Returns:
+    (logits or features, end points).
+  """
+  with tf.variable_scope('Logits'):
+    net = end_points[pool] = tf.reduce_mean(net, [1, 2], keepdims=True, name=pool)
+    if not num_classes:
+      return net, end_points
+    net = slim.dropout(net, dropout_keep_prob, is_training=is_training,
+                       scope=f'Dropout_{prefix}b')
+    if prefix == '1':
+      end_points['PreLogits'] = net
+    net = slim.conv2d(net, num_classes, 1, activation_fn=None, normalizer_fn=None,
+                      scope=f'Conv2d_{prefix}c_1x1')
+    if spatial_squeeze:
+      net = tf.squeeze(net, [1, 2], name='SpatialSqueeze')
+  end_points['Logits'] = net
+  end_points['Predictions'] = slim.softmax(net, scope='Predictions')
+  return net, end_points
+
+
+def dense_head(net, num_classes, end_points, *, dropout_keep_prob, is_training):
+  """Average, drop out and predict with a dense layer; otherwise as `conv_head`."""
+  with tf.variable_scope('Logits'):
+    net = end_points['global_pool'] = tf.reduce_mean(
+        net, [1, 2], keepdims=True, name='global_pool')
+    if not num_classes:
+      return net, end_points
+    net = slim.dropout(net, dropout_keep_prob, is_training=is_training, scope='Dropout_1b')
+    net = end_points['PreLogitsFlatten'] = slim.flatten(net, scope='PreLogitsFlatten')
+    net = end_points['Logits'] = slim.fully_connected(
+        net, num_classes, activation_fn=None, scope='Logits')
+  end_points['Predictions'] = slim.softmax(net, scope='Predictions')
+  return net, end_points
+
+
+def auxiliary_features(net, *, pool, conv, largest=None, stddev=0.0):
+  """Return what an auxiliary head predicts from, [batch, height, width, 768].
+
+  Args:
+    net: tensor [batch, height, width, channels].
+    pool: string, scope of the pooling: 5x5 or the whole map, if that is smaller.
+    conv: string, scope of the convolution over the pooled map; '{kernel}' becomes
+      its kernel.
+    largest: integer, the convolution's largest kernel, or None for the whole map.
+    stddev: of the initial weights of this convolution, or 0 for the arg scope's.
+  """
+  window = [min(5, size) for size in net.shape.as_list()[1:3]]
+  net = slim.avg_pool2d(net, window, stride=3, padding='VALID', scope=pool)
+  net = slim.conv2d(net, 128, 1, scope='Conv2d_1b_1x1')
+  height, width = (min(largest or size, size) for size in net.shape.as_list()[1:3])
+  scope = conv.format(kernel=f'{height}x{width}')
+  return _conv(net, Layer(scope, 768, kernel=(height, width), stddev=stddev, **VALID))
+
+
+def _layer(net, row):
+  kernel = row.kernel or _kernel(row.name)
+  if row.name.startswith('MaxPool'):
+    return slim.max_pool2d(net, kernel, stride=row.stride, padding=row.padding, scope=row.name)
+  if row.name.startswith('AvgPool'):
+    return slim.avg_pool2d(net, kernel, stride=row.stride, padding=row.padding, scope=row.name)
+  return _conv(net, row._replace(kernel=kernel))
+
+
+def _conv(net, row):
+  initializer = {} if not row.stddev else {
+      'weights_initializer': tf.truncated_normal_initializer(stddev=row.stddev)}
+  return slim.conv2d(net, row.channels, row.kernel, stride=row.stride, padding=row.padding,
+                     scope=row.name, **initializer)
+
+
+def _kernel(name):
+  """Return the kernel that a name ends with, such as (1, 7) of 'Conv2d_0b_1x7'."""
+  return tuple(int(size) for size in re.search(r'_(\d+)x(\d+)$', name).groups())
+
+
+def _fork(net, row):
+  return tf.concat([_layer(net, layer) for layer in row.layers], 3)
+
+
+def _branches(net, branches):
+  """Return the concatenated outputs of all branches."""
+  outputs = []
+  for number, rows in enumerate(branches):
+    with tf.variable_scope(f'Branch_{number}'):
+      output = net
+      for row in rows:
+        output = _BUILDERS[type(row)](output, row)
+      outputs.append(output)
+  return tf.concat(outputs, 3)
+
+
+def _mixed(net, row):
+  with tf.variable_scope(row.name):
+    return _branches(net, row.branches)
+
+
+def _residual(net, row):
+  numbers = range(1, row.repeats + 1)
+  for name in [f'{row.name}_{number}' for number in numbers] or [row.name]:
+    with tf.variable_scope(name):
+      up = slim.conv2d(_branches(net, row.branches), int(net.shape[-1]), 1, normalizer_fn=None,
+                       activation_fn=None, scope='Conv2d_1x1')
+      net += row.scale * up
+      if row.activation:
+        net = row.activation(net)
+  return net
+
+
+_BUILDERS = {Layer: _layer, Fork: _fork, Mixed: _mixed, Residual: _residual}

@@ -1,0 +1,249 @@
+"""The networks that architecture search found: cells, and how they are stacked."""
+import functools
+import typing
+
+from images.models import model_utils
+from images.utils.tf1 import slim, tf
+
+
+class Cell(typing.NamedTuple):
+  """Five sums of two operations, each on a state; every sum becomes a state itself.
+
+  States 0 and 1 are the outputs of the last cell and of the one before.
+  """
+  sums: tuple  # of ((operation, state), (operation, state))
+  outputs: tuple  # states that are concatenated
+
+
+class Plan(typing.NamedTuple):
+  """A network: its cells and its numbers."""
+  normal: Cell
+  reduction: typing.Optional[Cell]  # None: normal cells reduce, with a stride
+  cells: int  # normal cells; a third of them at each resolution
+  filters: int  # of the first normal cell; they double with each reduction
+  stem_filters: int
+  imagenet_stem: bool = True  # two reducing cells come first
+  skip_reduction: bool = False  # a cell after a reduction sees the cells before it
+  dropout_keep_prob: float = 0.5
+  drop_path_keep_prob: float = 1.0
+  drop_path_steps: int = 250000
+
+
+def nasnet_arg_scope(weight_decay, *, decay=0.9997, epsilon=0.001):
+  """Return an arg scope without activations and biases of convolutions.
+
+  Args:
+    weight_decay: factor of the L2 loss of all weights.
+    decay: decay of batch norm's moving averages.
+    epsilon: added to batch norm's variances.
+  """
+  with slim.arg_scope(
+      [slim.conv2d, slim.fully_connected, slim.separable_conv2d],
+      weights_regularizer=slim.l2_regularizer(weight_decay),
+      weights_initializer=slim.variance_scaling_initializer(mode='FAN_OUT'),
+      activation_fn=None), slim.arg_scope(
+      [slim.conv2d, slim.separable_conv2d], biases_initializer=None), slim.arg_scope(
+      [slim.batch_norm], decay=decay, epsilon=epsilon, scale=True) as scope:
+    return scope
+
+
+def declare(name, plan, *, default_image_size):
+  """Return the network function of one published network."""
+  # The first convolution of the ImageNet stem is 3x3, without padding.
+  @model_utils.network(default_image_size=default_image_size,
+                       smallest_image_size=3 if plan.imagenet_stem else 1)
+  def nasnet(inputs, num_classes=1001, *, is_training=True,
+             dropout_keep_prob=plan.dropout_keep_prob,
+             drop_path_keep_prob=plan.drop_path_keep_prob):
+    path_keep_prob = drop_path_schedule(
+        plan, drop_path_keep_prob if is_training else 1.0)
+    aux_classes = num_classes if is_training else None
+    end_points = {}
+    with slim.arg_scope([slim.batch_norm], is_training=is_training):
+      stem = _stem(inputs, plan, path_keep_prob)
+      end_points['Stem'] = stem[-1]
+      net = _stack(stem, plan, path_keep_prob, aux_classes, end_points)
+      return _head(net, num_classes, end_points, is_training, dropout_keep_prob)
+
+  return model_utils.named(nasnet, name, f'{plan.cells} cells of {plan.filters} filters and more')
+
+
+def drop_path_schedule(plan, keep_prob):
+  """Return a function from the number of a cell to the probability to keep a path.
+
+  The probability falls with the cell's depth, and with the global step until
+  `plan.drop_path_steps`. It is None where nothing is dropped.
+  """
+  if keep_prob >= 1.0:
+    return lambda number: None
+  # Here, because in the scope of a cell a new global step would get the cell's name.
+  step = tf.cast(tf.train.get_or_create_global_step(), tf.float32)
+  progress = tf.minimum(1.0, step / plan.drop_path_steps)
+  count = plan.cells + (2 if plan.reduction else 0) + (2 if plan.imagenet_stem else 0)
+  return lambda number: 1.0 - progress * ((number + 1) / count * (1.0 - keep_prob))
+
+
+def build_cell(net, previous, cell, *, scope, filters, stride=1, keep_prob=None):
+  """Build one cell.
+
+  Args:
+    net: output of the last cell, [batch, height, width, channels].
+    previous: output of the cell before, or None for `net` once more.
+    cell: Cell.
+    scope: string, the variable scope.
+    filters: integer, channels of each state that the cell makes.
+    stride: integer, stride of the operations on states 0 and 1.
+    keep_prob: scalar tensor, the probability to keep a path, or None for one.
+
+  Returns:
+    Tensor [batch, height / stride, width / stride, filters * len(cell.outputs)].
+  """
+  with tf.variable_scope(scope):
+    previous = net if previous is None else _fit_previous(previous, net, filters)
+    net = slim.conv2d(tf.nn.relu(net), filters, 1, scope='1x1')
+    states = [slim.batch_norm(net, scope='beginning_bn'), previous]
+    for number, (left, right) in enumerate(cell.sums):
+      with tf.variable_scope(f'comb_iter_{number}'):
+        states.append(_branch('left', states, left, filters, stride, keep_prob)
+                      + _branch('right', states, right, filters, stride, keep_prob))
+    return _concatenate(states, cell.outputs)
+
+
+def _branch(side, states, operation_and_state, filters, stride, keep_prob):
+  """Apply one operation to one state; drop the result in some examples."""
+  operation, state = operation_and_state
+  with tf.variable_scope(side):
+    net = _operate(states[state], operation, filters, stride if state < 2 else 1)
+    if keep_prob is None or operation == 'none':
+      return net
+    return _drop_path(net, keep_prob)
+
+
+def _operate(net, operation, filters, stride):
+  """Apply an operation such as 'separable_5x5', 'max_pool_3x3' or 'none'."""
+  kind, _, kernel = operation.rpartition('_')
+  if kind == 'separable':
+    for layer in (1, 2):
+      net = slim.separable_conv2d(
+          tf.nn.relu(net), filters, int(kernel[0]), depth_multiplier=1, stride=stride,
+          scope=f'{operation}_{layer}')
+      net = slim.batch_norm(net, scope=f'bn_sep_{kernel}_{layer}')
+      stride = 1
+    return net
+  if kind:
+    pool = {'avg_pool': slim.avg_pool2d, 'max_pool': slim.max_pool2d}[kind]
+    net = pool(net, int(kernel[0]), stride=stride, padding='SAME')
+    return net if net.shape[-1] == filters else _project(net, filters)
+  if stride > 1 or net.shape[-1] != filters:
+    net = _project(tf.nn.relu(net), filters, stride)
+  return net
+
+
+def _project(net, filters, stride=1):
+  net = slim.conv2d(net, filters, 1, stride=stride, scope='1x1')
+  return slim.batch_norm(net, scope='bn_1')
+
+
+def _drop_path(net, keep_prob):
+  """Set the net to zero in some examples, and scale it up in the others."""
+  shape = [tf.shape(net)[0], 1, 1, 1]
+  kept = tf.floor(keep_prob + tf.random_uniform(shape)) / keep_prob
+  return net * tf.cast(kept, net.dtype)
+
+
+def _fit_previous(previous, net, filters):
+  """Give the output of the cell before the size of `net`, and the cell's channels."""
+  if previous.shape[1:3] != net.shape[1:3]:
+    return _halve(tf.nn.relu(previous), filters)
+  if previous.shape[-1] != filters:
+    previous = slim.conv2d(tf.nn.relu(previous), filters, 1, scope='prev_1x1')
+    previous = slim.batch_norm(previous, scope='prev_bn')
+  return previous
+
+
+def _halve(net, filters):
+  """Halve height and width: half of the channels see even and half odd positions."""
+  subsample = functools.partial(slim.avg_pool2d, kernel_size=1, stride=2, padding='VALID')
+  even = slim.conv2d(subsample(net), filters // 2, 1, scope='path1_conv')
+  shifted = tf.pad(net, [[0, 0], [0, 1], [0, 1], [0, 0]])[:, 1:, 1:, :]
+  odd = slim.conv2d(subsample(shifted), filters - filters // 2, 1, scope='path2_conv')
+  return slim.batch_norm(tf.concat([even, odd], 3), scope='final_path_bn')
+
+
+def _concatenate(states, outputs):
+  """Concatenate states, after having made them equal to the last one in shape."""
+  last, nets = states[-1], []
+  with tf.variable_scope('cell_output'):
+    for state in outputs:
+      net, filters = states[state], int(last.shape[-1])
+      with tf.variable_scope(f'reduction_{state}'):
+        if net.shape[1:3] != last.shape[1:3]:
+          net = _halve(net, filters)
+        elif net.shape[-1] != filters:
+          net = slim.conv2d(net, filters, 1, scope='path_conv')
+          net = slim.batch_norm(net, scope='path_bn')
+      nets.append(net)
+    return tf.concat(nets, 3)
+
+
+def _stem(inputs, plan, path_keep_prob):
+  """Return the outputs that the first cell may see; the first of them can be None."""
+  if not plan.imagenet_stem:
+    net = slim.conv2d(inputs, plan.stem_filters, 3, scope='l1_stem_3x3')
+    return [None, slim.batch_norm(net, scope='l1_stem_bn')]
+  net = slim.conv2d(inputs, plan.stem_filters, 3, stride=2, padding='VALID', scope='conv0')
+  outputs = [None, slim.batch_norm(net, scope='conv0_bn')]
+  for number, scaling in enumerate((0.25, 0.5)):
+    outputs.append(build_cell(
+        outputs[-1], outputs[-2], plan.reduction or plan.normal, scope=f'cell_stem_{number}',
+        filters=int(plan.filters * scaling), stride=2, keep_prob=path_keep_prob(number)))
+  return outputs
+
+
+def _stack(outputs, plan, path_keep_prob, aux_classes, end_points):
+  """Stack the cells, with two reductions and the auxiliary head before the second."""
+  reductions = [plan.cells // 3, plan.cells * 2 // 3]
+  number = len(outputs) - 2
+  for index in range(plan.cells):
+    filters = plan.filters * 2**sum(index >= reduction for reduction in reductions)
+    previous, stride = outputs[-2], 1
+    if index in reductions and not plan.reduction:
+      stride = 2
+    elif index in reductions:
+      name = f'reduction_cell_{reductions.index(index)}'
+      outputs.append(build_cell(outputs[-1], previous, plan.reduction, scope=name, stride=2,
+                                filters=filters, keep_prob=path_keep_prob(number)))
+      end_points[name.title()] = outputs[-1]
+      number += 1
+      previous = previous if plan.skip_reduction else outputs[-2]
+    outputs.append(build_cell(outputs[-1], previous, plan.normal, scope=f'cell_{index}',
+                              stride=stride, filters=filters, keep_prob=path_keep_prob(number)))
+    end_points[f'Cell_{index}'] = outputs[-1]
+    number += 1
+    if index == reductions[1] - 1 and aux_classes:
+      end_points['AuxLogits'] = _auxiliary_logits(outputs[-1], aux_classes, f'aux_{index}')
+  return outputs[-1]
+
+
+def _auxiliary_logits(net, num_classes, scope):
+  """Return logits [batch, num_classes] of the auxiliary head."""
+  with tf.variable_scope(scope), tf.variable_scope('aux_logits'):
+    window = [min(5, size) for size in net.shape.as_list()[1:3]]
+    net = slim.avg_pool2d(tf.nn.relu(net), window, stride=3, padding='VALID')
+    net = slim.conv2d(net, 128, 1, scope='proj')
+    net = tf.nn.relu(slim.batch_norm(net, scope='aux_bn0'))
+    net = slim.conv2d(net, 768, net.shape.as_list()[1:3], padding='VALID', scope='Conv')
+    net = tf.nn.relu(slim.batch_norm(net, scope='aux_bn1'))
+    return slim.fully_connected(slim.flatten(net), num_classes, scope='FC')
+
+
+def _head(net, num_classes, end_points, is_training, dropout_keep_prob):
+  """Average and predict; return (logits or features, end points)."""
+  with tf.variable_scope('final_layer'):
+    net = end_points['global_pool'] = tf.reduce_mean(tf.nn.relu(net), [1, 2])
+    if not num_classes:
+      return net, end_points
+    net = slim.dropout(net, dropout_keep_prob, is_training=is_training)
+    net = end_points['Logits'] = slim.fully_connected(net, num_classes, scope='FC')
+    end_points['Predictions'] = slim.softmax(net, scope='predictions')
+  return net, end_points

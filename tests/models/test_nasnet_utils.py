@@ -1,0 +1,64 @@
+"""Cells fit what they are given, and drop paths in training only."""
+import numpy as np
+import pytest
+
+from images.models import nasnet, nasnet_utils, pnasnet
+from images.utils.tf1 import slim, tf
+
+_PLAN = nasnet_utils.Plan(
+    nasnet_utils.Cell(sums=((('separable_3x3', 0), ('none', 1)),), outputs=(0, 1, 2)),
+    reduction=None, cells=3, filters=4, stem_filters=8, imagenet_stem=False,
+    drop_path_keep_prob=0.5, drop_path_steps=100)
+
+
+def test_a_cell_fits_its_inputs_to_each_other():
+  with tf.Graph().as_default():
+    net, previous = tf.zeros([2, 4, 4, 7]), tf.zeros([2, 7, 7, 5])
+    output = nasnet_utils.build_cell(net, previous, _PLAN.normal, scope='cell', filters=3)
+    assert output.shape == [2, 4, 4, 9]
+    names = {v.op.name for v in tf.trainable_variables()}
+    assert {'cell/path1_conv/weights', 'cell/path2_conv/weights'} <= names
+
+
+@pytest.mark.parametrize(('step', 'number', 'expected'), [
+    (0, 2, 1.0), (50, 0, 0.95), (50, 4, 0.75), (100, 4, 0.5), (900, 4, 0.5)])
+def test_paths_are_dropped_more_in_later_cells_and_at_later_steps(step, number, expected):
+  plan = _PLAN._replace(reduction=_PLAN.normal)  # 3 cells and 2 reductions
+  with tf.Graph().as_default(), tf.Session() as session:
+    keep_prob = nasnet_utils.drop_path_schedule(plan, 0.5)(number)
+    session.run(tf.train.get_global_step().initializer)
+    session.run(tf.train.get_global_step().assign(step))
+    np.testing.assert_allclose(session.run(keep_prob), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(('is_training', 'expected'), [(True, ['global_step']), (False, [])])
+def test_the_global_step_is_made_in_training_and_outside_of_cells(is_training, expected):
+  network = nasnet_utils.declare('tiny', _PLAN, default_image_size=8)
+  with tf.Graph().as_default(), slim.arg_scope(nasnet_utils.nasnet_arg_scope(0.0)):
+    logits, end_points = network(tf.zeros([2, 8, 8, 3]), 10, is_training=is_training)
+    assert logits.shape == [2, 10]
+    assert ('AuxLogits' in end_points) == is_training
+    assert [v.op.name for v in tf.global_variables() if 'global_step' in v.op.name] == expected
+
+
+def test_the_smallest_images_survive_the_imagenet_stem():
+  plan = _PLAN._replace(imagenet_stem=True, reduction=_PLAN.normal)
+  network = nasnet_utils.declare('tiny', plan, default_image_size=8)
+  with tf.Graph().as_default(), slim.arg_scope(nasnet_utils.nasnet_arg_scope(0.0)):
+    logits, end_points = network(tf.zeros([2, 3, 3, 3]), 10)
+    assert logits.shape == end_points['AuxLogits'].shape == [2, 10]
+    assert end_points['Reduction_Cell_1'].shape[1:3] == [1, 1]
+
+
+def test_without_classes_a_network_gives_features():
+  network = nasnet_utils.declare('tiny', _PLAN, default_image_size=8)
+  with tf.Graph().as_default(), slim.arg_scope(nasnet_utils.nasnet_arg_scope(0.0)):
+    features, end_points = network(tf.zeros([2, 37, 20, 3]), 0)
+    assert features.shape == [2, 3 * 16]
+    assert not {'AuxLogits', 'Logits'} & set(end_points)
+
+
+def test_too_small_images_are_told_the_smallest_size():
+  for network in (nasnet.nasnet_mobile, pnasnet.pnasnet_large):
+    with tf.Graph().as_default(), pytest.raises(ValueError, match='size is 3 x 3'):
+      network(tf.zeros([2, 3, 2, 3]), 10)
