@@ -23,6 +23,6 @@ setuptools.setup(
         'horovod': ['horovod==0.28.1'],
         # Converting images to TFRecords.
         'convert': ['pillow>=9', 'scikit-learn>=1.1'],
-        'test': ['pytest>=7', 'ruff>=0.4', 'pillow>=9', 'scikit-learn>=1.1'],
+        'test': ['pytest>=7', 'pytest-xdist>=3.2', 'ruff>=0.4', 'pillow>=9', 'scikit-learn>=1.1'],
     },
 )

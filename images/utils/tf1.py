@@ -32,6 +32,11 @@ def _alias_legacy_layers():
 
 _alias_legacy_layers()
 
+# As in TensorFlow 1, `==` asks whether two tensors or variables are the same object:
+# TF-Slim's collections are looked through with it for every layer, and comparing by value
+# makes an operation each time, which takes half of the time to build a deep network.
+tf.disable_tensor_equality()
+
 
 def _restore_tensor_class():
   """Put tf.Tensor back where slim.batch_norm of vectors looks it up; 2.18 has it elsewhere."""

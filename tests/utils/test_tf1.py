@@ -18,3 +18,8 @@ def test_batch_norm_of_vectors():
     x = slim.batch_norm(tf.constant([[1.0], [3.0]]), epsilon=1e-12)
     session.run(tf.global_variables_initializer())
     np.testing.assert_allclose(session.run(x), [[-1.0], [1.0]], rtol=1e-5)
+
+
+def test_tensors_are_equal_where_they_are_the_same():
+  one = tf.constant(1.0)
+  assert (one == one, one == tf.constant(1.0)) == (True, False)
