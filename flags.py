@@ -187,6 +187,22 @@ flags.DEFINE_integer(
     'Steps from one checkpoint to the next; the last step is always saved.', lower_bound=1)
 flags.DEFINE_integer(
     'max_checkpoints_to_keep', 5, 'Number of newest checkpoints that are kept.', lower_bound=1)
+flags.DEFINE_enum(
+    'learning_rate_scaling', 'none', ['none', 'linear', 'sqrt'],
+    'Multiply learning_rate by the number of ranks or its square root, since the global '
+    'batch grows with it; warm-up and decay then lead to and from that rate.')
+flags.DEFINE_integer(
+    'accumulate_steps', 1,
+    'Batches of a rank whose mean gradient makes one step: a step then takes '
+    'accumulate_steps x batch_size x ranks images in the memory of batch_size.', lower_bound=1)
+flags.DEFINE_enum(
+    'gradient_compression', 'none', ['none', 'fp16'],
+    'fp16: exchange gradients between ranks in float16, half of the bytes; with '
+    'loss_scale=0, as small gradients are lost in float16.')
+flags.DEFINE_integer(
+    'stall_limit_secs', 600,
+    'Seconds without a step after which the run ends with an error, as when a rank hangs or '
+    'its machine is cut off.', lower_bound=1)
 flags.DEFINE_float(
     'num_epochs_per_decay', 2.0,
     'Epochs from one exponential decay of the learning rate to the next.',

@@ -10,6 +10,7 @@ MonitoredTrainingSession runs it under the hooks.
 import collections
 import math
 import os
+import sys
 
 from absl import app, logging
 
@@ -30,6 +31,7 @@ from images.utils import (
     paisoar,
     precision_utils,
     run_utils,
+    stop_utils,
 )
 from images.utils.tf1 import tf
 
@@ -43,6 +45,7 @@ Plan = collections.namedtuple('Plan', [
     'position',      # records, over all ranks, that were taken by then
     'data_sources',  # the training files
     'num_samples',   # images in an epoch
+    'learning_rate',  # before warm-up and decay
     'global_batch',  # images in a step over all ranks
     'total_steps',   # the global step at which training ends
 ])
@@ -61,6 +64,7 @@ def train():
     global_step = tf.train.get_or_create_global_step()
     train_op, tensors = build_training(plan, global_step)
     hooks = get_hooks(plan, tensors)
+    check_ranks(plan)
     record_start(plan)
     with error_utils.explained(plan.data_sources.files, plan.output_dir), \
         tf.train.MonitoredTrainingSession(
@@ -73,6 +77,9 @@ def train():
       while not session.should_stop():
         session.run(train_op)
     report_end(plan)
+  if any(getattr(hook, 'stopped', False) for hook in hooks):
+    cluster_utils.barrier()  # The first rank to end ends the others, the chief's saving too.
+    sys.exit(stop_utils.EXIT_STOPPED)
 
 
 def build_training(plan, global_step):
@@ -103,7 +110,9 @@ def build_training(plan, global_step):
   learning_rate = get_learning_rate(plan, global_step)
   optimizer = optimizer_utils.get_optimizer(FLAGS.optimizer, learning_rate,
                                             FLAGS.flag_values_dict())
-  opt = paisoar.ReplicatedVarsOptimizer(optimizer, clip_norm=FLAGS.max_gradient_norm)
+  opt = paisoar.ReplicatedVarsOptimizer(
+      optimizer, clip_norm=FLAGS.max_gradient_norm, accumulate_steps=FLAGS.accumulate_steps,
+      gradient_compression=FLAGS.gradient_compression)
   loss = opt.compute_loss(loss_fn, loss_scale=FLAGS.loss_scale)
   network_variables = tf.model_variables()
   train_op = opt.minimize(loss, global_step=global_step,
@@ -130,11 +139,12 @@ def make_plan():
   output_dir = run_utils.open_run_dir(FLAGS.output_dir, model_name=FLAGS.model_name,
                                       dataset_name=FLAGS.dataset_name)
   checkpoint, first_step, position = run_utils.resume_point(output_dir)
-  global_batch = FLAGS.batch_size * cluster_utils.size()
+  global_batch = FLAGS.batch_size * FLAGS.accumulate_steps * cluster_utils.size()
+  scaling = learning_rate_utils.SCALINGS[FLAGS.learning_rate_scaling](cluster_utils.size())
   num_samples = FLAGS.num_sample_per_epoch or sum(data_sources.counts)
   total_steps = min(FLAGS.stop_at_step, math.ceil(FLAGS.num_epochs * num_samples / global_batch))
   return Plan(output_dir, checkpoint, first_step, position, data_sources, num_samples,
-              global_batch, total_steps)
+              FLAGS.learning_rate * scaling, global_batch, total_steps)
 
 
 def get_network_and_preprocessing():
@@ -181,7 +191,7 @@ def get_learning_rate(plan, global_step):
   steps_per_decay = plan.num_samples * FLAGS.num_epochs_per_decay / plan.global_batch
   return learning_rate_utils.get_learning_rate(
       global_step,
-      learning_rate=FLAGS.learning_rate,
+      learning_rate=plan.learning_rate,
       total_steps=plan.total_steps,
       decay_steps=max(1, int(steps_per_decay)),
       learning_rate_decay_type=FLAGS.learning_rate_decay_type,
@@ -203,7 +213,8 @@ def get_hooks(plan, tensors):
       profile_every_n_iters=FLAGS.profile_every_n_iters,
       profile_at_task=FLAGS.profile_at_task,
       save_checkpoint_every_n_iters=FLAGS.save_checkpoint_every_n_iters,
-      max_checkpoints_to_keep=FLAGS.max_checkpoints_to_keep))
+      max_checkpoints_to_keep=FLAGS.max_checkpoints_to_keep,
+      stall_limit_secs=FLAGS.stall_limit_secs))
 
 
 def load_finetune_checkpoint(variables):
@@ -216,17 +227,37 @@ def load_finetune_checkpoint(variables):
       exclude_scopes=[s.strip() for s in (FLAGS.checkpoint_exclude_scopes or '').split(',') if s]))
 
 
+def check_ranks(plan):
+  """Make sure that all ranks read the same files and train the same variables."""
+  sources = plan.data_sources
+  cluster_utils.check_agreement('data', {
+      os.path.basename(file): f'{count} records, {tf.io.gfile.stat(file).length} bytes'
+      for file, count in zip(sources.files, sources.counts)})
+  cluster_utils.check_agreement('variables', {
+      variable.op.name: f'{variable.shape.as_list()} {variable.dtype.base_dtype.name}'
+      for variable in tf.global_variables()})
+
+
 def report_start(plan):
   """Log what is about to run."""
+  hosts = cluster_utils.hosts()
   if not cluster_utils.is_chief():
     return
   logging.info('%s %s on %s: %d images in %d files', FLAGS.task_type, FLAGS.model_name,
                FLAGS.dataset_name, plan.num_samples, len(plan.data_sources.files))
-  logging.info('ranks %d, transport %s, global batch %d, compute in %s', cluster_utils.size(),
-               cluster_utils.transport(), plan.global_batch,
+  logging.info('ranks %d, hosts %s, transport %s, compute in %s', cluster_utils.size(), hosts,
+               cluster_utils.transport(),
                precision_utils.compute_dtype(FLAGS.use_fp16, FLAGS.half_dtype).name)
+  logging.info('global batch %d, learning rate %g, flags set: %s', plan.global_batch,
+               plan.learning_rate, ' '.join(flag.serialize() for flag in own_flags()
+                                            if flag.value != flag.default) or 'none')
   logging.info('steps %d to %d, %s, run directory %s', plan.first_step, plan.total_steps,
                f'resuming {plan.checkpoint}' if plan.checkpoint else 'a new run', plan.output_dir)
+
+
+def own_flags():
+  """Return the flags of this project, as absl's flag objects."""
+  return FLAGS.flags_by_module_dict()[flags.__name__]
 
 
 def record_start(plan):
@@ -252,7 +283,8 @@ def report_end(plan):
     logging.warning('done, without a checkpoint: --hooks has no CheckpointSaverHook')
     return
   write_record(plan, step=step)
-  logging.info('done at step %d, checkpoint %s', step, checkpoint)
+  logging.info('%s at step %d of %d, checkpoint %s', 'done' if step >= plan.total_steps else
+               'stopped', step, plan.total_steps, checkpoint)
 
 
 def write_record(plan, step):
@@ -360,7 +392,9 @@ def main(argv):
   tf.logging.set_verbosity(tf.logging.ERROR)
   if FLAGS['verbosity'].using_default_value:
     logging.set_verbosity(logging.INFO)
-  cluster_utils.init(FLAGS.enable_paisoar)
+  cluster_utils.init(FLAGS.enable_paisoar, stall_limit_secs=FLAGS.stall_limit_secs)
+  cluster_utils.number_lines()
+  cluster_utils.check_agreement('flags', {f'--{flag.name}': flag.value for flag in own_flags()})
   TASKS[FLAGS.task_type]()
 
 

@@ -83,6 +83,10 @@ ADDED = [
     ('output_dir', 'string', None),
     ('save_checkpoint_every_n_iters', 'int', 1000),
     ('max_checkpoints_to_keep', 'int', 5),
+    ('learning_rate_scaling', 'string enum', 'none'),
+    ('accumulate_steps', 'int', 1),
+    ('gradient_compression', 'string enum', 'none'),
+    ('stall_limit_secs', 'int', 600),
     ('num_epochs_per_decay', 'float', 2.0),
     ('train_image_size', 'int', None),
     ('seed', 'int', 1),
@@ -107,6 +111,8 @@ ENUMS = {
     'optimizer': ['adadelta', 'adagrad', 'adam', 'ftrl', 'momentum', 'sgd', 'rmsprop'],
     'protocol': ['grpc', 'grpc+verbs'],
     'half_dtype': ['auto', 'float16', 'bfloat16'],
+    'learning_rate_scaling': ['none', 'linear', 'sqrt'],
+    'gradient_compression': ['none', 'fp16'],
 }
 
 # The largest value that is too small. Where a flag is not here, it has no lower bound.
@@ -115,7 +121,8 @@ TOO_SMALL = {
         'num_sample_per_epoch', 'num_classes', 'shuffle_buffer_size', 'num_parallel_batches',
         'prefetch_buffer_size', 'num_preprocessing_threads', 'num_epochs', 'batch_size',
         'stop_at_step', 'log_loss_every_n_iters', 'save_checkpoint_every_n_iters',
-        'max_checkpoints_to_keep', 'train_image_size', 'num_epochs_per_decay'], '0'),
+        'max_checkpoints_to_keep', 'train_image_size', 'num_epochs_per_decay', 'accumulate_steps',
+        'stall_limit_secs'], '0'),
     **dict.fromkeys(['warmup_steps', 'profile_every_n_iters', 'profile_at_task', 'seed'], '-1'),
     **dict.fromkeys([
         'weight_decay', 'learning_rate_decay_factor', 'learning_rate', 'end_learning_rate',

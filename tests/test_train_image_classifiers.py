@@ -32,10 +32,11 @@ def lenet(data, tmp_path_factory):
 def test_log(lenet, data):
   output_dir, output = lenet
   for words in ('pretrain lenet on cifar10: 40 images in 1 files',
-                'ranks 1, transport none, one process, global batch 4, compute in ',
+                f'ranks 1, hosts {socket.gethostname()} x 1, transport none, one process, compute in ',
+                'global batch 4, learning rate 0.01, flags set: --dataset_name=cifar10 ',
                 f'steps 0 to 5, a new run, run directory {output_dir}',
                 'LeNet/conv1/weights', 'trainable parameters',
-                f'done at step 5, checkpoint {output_dir}/model.ckpt-5'):
+                f'done at step 5 of 5, checkpoint {output_dir}/model.ckpt-5'):
     assert words in output
   lines = re.findall(r'step (\d)/5  loss \d+\.\d{4}  accuracy \d\.\d{4}  learning rate [\d.e-]+  '
                      r'[\d,]+\.\d images/s  0:00:\d\d left', output)

@@ -3,14 +3,14 @@ import json
 import os
 import pathlib
 import signal
-import sys
+import socket
 import time
 
 import pytest
 
-from tests import command_line
+from tests import command_line, launch
 
-TWO_RANKS = [str(pathlib.Path(sys.executable).with_name('horovodrun')), '-np', '2']
+TWO_RANKS = launch.horovodrun(2)
 
 
 @pytest.fixture(scope='module')
@@ -39,8 +39,8 @@ def trained(data, tmp_path_factory):
 
 def test_train(trained):
   output_dir, output = trained
-  assert 'ranks 2, transport Horovod ' in output
-  assert 'global batch 8' in output
+  assert f'ranks 2, hosts {socket.gethostname()} x 2, transport Horovod ' in output
+  assert 'global batch 8, learning rate 0.01, flags set: --dataset_name=cifar10 ' in output
   assert output.count('step 4/4  loss ') == 1
   assert json.loads((output_dir / 'run.json').read_text())['ranks'] == 2
   assert command_line.variables(output_dir / 'model.ckpt-4')['input_position'] == 4 * 8

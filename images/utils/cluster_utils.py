@@ -3,7 +3,15 @@
 Without Horovod there is one process, and every collective is the identity, so whatever
 is written over this module needs no second path.
 """
+import collections
+import hashlib
+import json
 import os
+import socket
+import sys
+import traceback
+
+from absl import logging
 
 from images.utils.tf1 import tf
 
@@ -13,11 +21,14 @@ HOROVOD_INSTALL = ('HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITH_GLOO=1 '
 _hvd = None  # The module horovod.tensorflow, once init() has started it.
 
 
-def init(enable_paisoar):
+def init(enable_paisoar, *, stall_limit_secs=600):
   """Join the ranks that horovodrun or mpirun launched; call once, before all else here.
 
   Args:
     enable_paisoar: bool, whether to use Horovod at all.
+    stall_limit_secs: int, seconds that ranks wait for one that does not take part in a
+      collective operation; Horovod names that one after a third of them. An environment
+      that has Horovod's own settings keeps them.
 
   Raises:
     ImportError: `enable_paisoar` and no Horovod; the message names both remedies.
@@ -26,6 +37,8 @@ def init(enable_paisoar):
   if not enable_paisoar:
     _hvd = None
     return
+  os.environ.setdefault('HOROVOD_STALL_CHECK_TIME_SECONDS', str(max(1, stall_limit_secs // 3)))
+  os.environ.setdefault('HOROVOD_STALL_SHUTDOWN_TIME_SECONDS', str(stall_limit_secs))
   try:
     import horovod.tensorflow as hvd
     hvd.init()
@@ -57,6 +70,11 @@ def local_size():
   return _hvd.local_size() if _hvd else 1
 
 
+def host():
+  """Return the name of this host."""
+  return socket.gethostname()
+
+
 def is_chief():
   """Return whether this process writes checkpoints, events and the log."""
   return rank() == 0
@@ -75,9 +93,25 @@ def _version():
   return horovod.__version__
 
 
-def mean(tensor):
-  """Return the element-wise mean of a tensor over all ranks; each rank gets the same."""
-  return _hvd.allreduce(tensor, op=_hvd.Average) if size() > 1 else tensor
+def mean(tensor, compression='none'):
+  """Return the element-wise mean of a tensor over all ranks; each rank gets the same.
+
+  Args:
+    tensor: float tensor.
+    compression: 'none', or 'fp16' to exchange the values as float16.
+  """
+  if size() == 1:
+    return tensor
+  return _hvd.allreduce(tensor, op=_hvd.Average, compression=getattr(_hvd.Compression, compression))
+
+
+def mean_of_all(tensors):
+  """Return the means of many small float32 tensors over all ranks, exchanged as one."""
+  if size() == 1 or not tensors:
+    return tensors
+  sizes = [tensor.shape.num_elements() for tensor in tensors]
+  means = tf.split(mean(tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0)), sizes)
+  return [tf.reshape(m, tensor.shape) for m, tensor in zip(means, tensors)]
 
 
 def broadcast_object(value):
@@ -97,6 +131,66 @@ def gather_objects(value):
     return _hvd.allgather_object(value, session=session, name='objects')
 
 
+def barrier():
+  """Wait until all ranks have come here."""
+  gather_objects(None)
+
+
+def hosts():
+  """Return in words how many ranks are on which host, such as 'node1 x 4, node2 x 4'."""
+  names = collections.Counter(gather_objects(host()))
+  return ', '.join(f'{name} x {ranks}' for name, ranks in names.items())
+
+
+def check_agreement(what, facts):
+  """Make sure that every rank has the same `facts`.
+
+  Args:
+    what: string, what the facts are about.
+    facts: dict from strings to JSON values.
+
+  Raises:
+    ValueError: on every rank, if they are not the same on all; says what differs.
+  """
+  def text(value):
+    return json.dumps(value, sort_keys=True, default=str)
+
+  if len(set(gather_objects(hashlib.sha256(text(facts).encode()).hexdigest()))) == 1:
+    return
+  facts_of_ranks = gather_objects(facts)
+  differences = []
+  for name in sorted(set().union(*facts_of_ranks)):
+    ranks_of_values = collections.defaultdict(list)
+    for number, of_rank in enumerate(facts_of_ranks):
+      ranks_of_values[text(of_rank[name]) if name in of_rank else 'missing'].append(number)
+    if len(ranks_of_values) > 1:
+      differences.append(f'{name}: ' + ', '.join(
+          f'{value} on rank {str(ranks)[1:-1]}' for value, ranks in ranks_of_values.items()))
+  raise ValueError(f'the ranks do not have the same {what}, which all of them must: '
+                   + '; '.join(differences[:10])
+                   + (f'; and {len(differences) - 10} more' if len(differences) > 10 else ''))
+
+
+def number_lines():
+  """Let every line of this process's log and tracebacks name its rank, unless it is the chief."""
+  if is_chief():
+    return
+  prefix = f'[rank {rank()}] '
+
+  class Formatter(logging.PythonFormatter):
+    """Puts the rank before every line."""
+
+    def format(self, record):
+      return prefix + super().format(record).replace('\n', '\n' + prefix)
+
+  def report(*exception):
+    lines = ''.join(traceback.format_exception(*exception)).splitlines()
+    sys.stderr.write(''.join(f'{prefix}{line}\n' for line in lines))
+
+  logging.get_absl_handler().setFormatter(Formatter())
+  sys.excepthook = report
+
+
 def broadcast_global_variables():
   """Return an operation that gives every global variable the chief's value."""
   return _hvd.broadcast_global_variables(0) if size() > 1 else tf.no_op()
@@ -113,6 +207,8 @@ def session_config(log_device_placement=False):
       log_device_placement=log_device_placement,
       intra_op_parallelism_threads=max(1, cores // local_size()) if local_size() > 1 else 0)
   config.gpu_options.allow_growth = True
-  if local_size() > 1:
-    config.gpu_options.visible_device_list = str(local_rank())
+  gpus = len(tf.config.list_physical_devices('GPU'))
+  if gpus:
+    # A launcher that shows each rank a GPU of its own leaves nothing to choose.
+    config.gpu_options.visible_device_list = str(local_rank() % gpus)
   return config

@@ -6,7 +6,7 @@ import time
 
 from absl import logging
 
-from images.utils import cluster_utils, name_utils
+from images.utils import cluster_utils, name_utils, stop_utils
 from images.utils.error_utils import TrainingError, last_checkpoint
 from images.utils.tf1 import tf
 
@@ -16,11 +16,13 @@ from images.utils.tf1 import tf
 Run = collections.namedtuple('Run', [
     'tensors', 'output_dir', 'total_steps', 'global_batch', 'log_loss_every_n_iters',
     'profile_every_n_iters', 'profile_at_task', 'save_checkpoint_every_n_iters',
-    'max_checkpoints_to_keep'])
+    'max_checkpoints_to_keep', 'stall_limit_secs'])
 
 
 def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, skipped=None):
   """Return the dict of tensors that hooks watch; loss and accuracy are means over the ranks.
+
+  With them travels whether a rank asks all others to stop, as stop_utils describes it.
 
   Args:
     train_op: operation of a step, what opt.minimize() returned.
@@ -28,11 +30,14 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
     loss, accuracy, learning_rate: scalar float tensors.
     skipped: scalar integer tensor, undecodable images so far, or None.
   """
-  shared = {'loss': loss} if accuracy is None else {'loss': loss, 'accuracy': accuracy}
-  means = cluster_utils.mean(tf.stack(list(shared.values())))
-  tensors = dict(zip(shared, tf.unstack(means)), learning_rate=learning_rate, skipped=skipped,
-                 finite=opt.finite, loss_scale=opt.loss_scale.value,
-                 dynamic=opt.loss_scale.is_dynamic)
+  request = tf.placeholder_with_default(0.0, [], name='stop_request')
+  shared = {'loss': loss, 'stop': request}
+  if accuracy is not None:
+    shared['accuracy'] = accuracy
+  means = dict(zip(shared, tf.unstack(cluster_utils.mean(tf.stack(list(shared.values()))))))
+  tensors = dict(means, stop=means['stop'] > 0, stop_request=request, learning_rate=learning_rate,
+                 skipped=skipped, finite=opt.finite, complete=opt.complete,
+                 loss_scale=opt.loss_scale.value, dynamic=opt.loss_scale.is_dynamic)
   for name in ('loss', 'accuracy', 'learning_rate', 'loss_scale'):
     if tensors.get(name) is not None:
       tf.summary.scalar(name, tensors[name])
@@ -45,8 +50,9 @@ def get_hooks(names, run):
   """Return the list of hooks for a training run.
 
   First come the hooks that every run has: equal variables on all ranks, the guard
-  against values that are not finite, which has to stand before a hook that saves, and
-  the end of training, without which a run would go on for ever.
+  against values that are not finite, which has to stand before a hook that saves, the
+  ends of training at a signal and at a stall, and that at the last step, without which a
+  run would go on for ever.
 
   Args:
     names: string, comma-separated keys of HOOKS.
@@ -59,6 +65,8 @@ def get_hooks(names, run):
   builders = [name_utils.lookup(HOOKS, name, 'hook (--hooks)') for name in dict.fromkeys(names)]
   hooks = [builder(run) for builder in builders]
   return [BroadcastGlobalVariablesHook(), FiniteTrainingHook(run.tensors, run.output_dir),
+          stop_utils.StopAtSignalHook(run.tensors),
+          stop_utils.StallHook(run.stall_limit_secs, lambda: last_checkpoint(run.output_dir)),
           *(hook for hook in hooks if hook is not None)]
 
 

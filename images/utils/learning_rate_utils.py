@@ -10,6 +10,15 @@ DECAY_SCHEMES = {
     'luong10': (1, 2, 10),
 }
 
+# Factor of the learning rate for a number of ranks: the linear rule is that of Goyal et al.,
+# Accurate, Large Minibatch SGD (2017), the square root that of Krizhevsky, One weird trick
+# (2014).
+SCALINGS = {
+    'none': lambda ranks: 1.0,
+    'linear': float,
+    'sqrt': math.sqrt,
+}
+
 
 def get_learning_rate(step, *, learning_rate, total_steps, decay_steps=1,
                       learning_rate_decay_type='exponential',

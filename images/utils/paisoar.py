@@ -3,26 +3,40 @@
 The order on N ranks: gradients of the scaled loss, mean over the ranks, one verdict
 whether all are finite, division by the scale, clipping by the global norm, the update.
 The verdict is on the mean, which is the same everywhere, so the ranks never differ. A
-step with a gradient that is not finite changes nothing but the loss scale.
+step with a gradient that is not finite changes nothing but the loss scale. With several
+micro-batches to a step, it all happens once, with their mean.
 """
-from images.utils import cluster_utils, loss_scale
+from images.utils import accumulation_utils, cluster_utils, loss_scale
 from images.utils.tf1 import tf
 
 
 class ReplicatedVarsOptimizer:
-  """Trains one replica of the variables per rank, kept equal by equal updates."""
+  """Trains one replica of the variables per rank, kept equal by equal updates.
 
-  def __init__(self, optimizer, clip_norm=None):
+  Attributes:
+    loss_scale: what images.utils.loss_scale.get_loss_scale() gave.
+    finite: scalar bool tensor, the verdict of a step; set by minimize().
+    complete: scalar bool tensor, whether a run of the training operation has ended a step,
+      as all do but for those of the first micro-batches; set by minimize().
+  """
+
+  def __init__(self, optimizer, clip_norm=None, *, accumulate_steps=1,
+               gradient_compression='none'):
     """Wrap `optimizer`, a tf.train.Optimizer.
 
     Args:
       optimizer: the optimizer that applies the gradients.
       clip_norm: float, the largest global norm of the mean gradient, or None.
+      accumulate_steps: integer, micro-batches, each a run of the training operation, whose
+        mean gradient makes a step.
+      gradient_compression: 'none', or 'fp16' to exchange gradients in float16.
     """
     self._optimizer = optimizer
     self._clip_norm = clip_norm
+    self._accumulate_steps = accumulate_steps
+    self._compression = gradient_compression
     self.loss_scale = loss_scale.FixedLossScale(1.0)
-    self.finite = None  # Scalar bool tensor, the verdict of a step; set by minimize().
+    self.finite = self.complete = None
 
   def compute_loss(self, loss_fn, loss_scale=1.0):  # noqa: F811 - the published name
     """Build the loss of this rank's batch.
@@ -49,42 +63,66 @@ class ReplicatedVarsOptimizer:
     Raises:
       ValueError: the loss depends on none of the variables.
     """
-    scale = self.loss_scale.value
-    pairs = [(gradient, variable) for gradient, variable
-             in self._optimizer.compute_gradients(loss * scale, var_list)
+    gradients, variables = self._compute_gradients(loss, var_list)
+    averages, differences = _moving_averages()
+
+    def update(means):
+      return self._update(means[:len(gradients)], variables, means[len(gradients):], averages,
+                          global_step)
+
+    self.finite, self.complete = accumulation_utils.every(
+        self._accumulate_steps, gradients + differences, update)
+    return self.finite.op
+
+  def _compute_gradients(self, loss, var_list):
+    """Return the gradients of the scaled loss and their variables, two lists."""
+    pairs = [(tf.convert_to_tensor(gradient), variable) for gradient, variable
+             in self._optimizer.compute_gradients(loss * self.loss_scale.value, var_list)
              if gradient is not None]
     if not pairs:
       raise ValueError('the loss depends on none of the trained variables: '
                        f'{[v.op.name for v in var_list or tf.trainable_variables()]}')
     gradients, variables = zip(*pairs)
-    gradients = [cluster_utils.mean(tf.convert_to_tensor(g)) for g in gradients]
-    self.finite = tf.reduce_all([tf.reduce_all(tf.is_finite(g)) for g in gradients])
+    return list(gradients), list(variables)
+
+  def _update(self, gradients, variables, differences, averages, global_step):
+    """Make a step from this rank's gradients, of the scaled loss; return the verdict."""
+    gradients = [cluster_utils.mean(g, compression=self._compression) for g in gradients]
+    differences = cluster_utils.mean_of_all(differences)
+    finite = tf.reduce_all([tf.reduce_all(tf.is_finite(g)) for g in gradients])
+    scale = self.loss_scale.value
     gradients = [g / tf.cast(scale, g.dtype) for g in gradients]
     if self._clip_norm is not None:
       gradients, _ = tf.clip_by_global_norm(gradients, self._clip_norm)
-    update = tf.cond(
-        self.finite,
-        lambda: self._optimizer.apply_gradients(zip(gradients, variables), global_step),
-        tf.no_op)
-    with tf.control_dependencies([update]):
-      return tf.group(self.loss_scale.update(self.finite), *self._guarded_updates())
 
-  def _guarded_updates(self):
-    """Return the operations of UPDATE_OPS, without effect in a step that is not finite.
+    def apply():
+      moves = [tf.raw_ops.AssignSubVariableOp(resource=average, value=difference)
+               for average, difference in zip(averages, differences)]
+      return tf.group(self._optimizer.apply_gradients(zip(gradients, variables), global_step),
+                      *moves)
 
-    Batch norm subtracts a difference from its moving averages; the operation is built
-    anew with a difference that is zero unless the step is good.
-    """
-    updates = []
-    for operation in tf.get_collection(tf.GraphKeys.UPDATE_OPS):
-      operation = getattr(operation, 'op', operation)
-      if operation.type != 'AssignSubVariableOp':
-        raise ValueError(f'{operation.name} in UPDATE_OPS is a {operation.type}: only updates '
-                         'by assign_sub, as those of batch norm, can be skipped with a step')
-      variable, difference = operation.inputs
-      kept = tf.where(self.finite, difference, tf.zeros_like(difference))
-      updates.append(tf.raw_ops.AssignSubVariableOp(resource=variable, value=kept))
-    return updates
+    with tf.control_dependencies([tf.cond(finite, apply, tf.no_op)]):
+      adapted = self.loss_scale.update(finite)
+    with tf.control_dependencies([adapted]):
+      return tf.identity(finite)
+
+
+def _moving_averages():
+  """Return the resources and the differences of the updates in UPDATE_OPS, two lists.
+
+  Batch norm subtracts a difference from its moving averages. The operations themselves
+  stay unused: the mean of the differences over micro-batches and ranks is subtracted, in a
+  good step only, so that the averages too are equal on all ranks, and those of all images.
+  """
+  averages, differences = [], []
+  for operation in tf.get_collection(tf.GraphKeys.UPDATE_OPS):
+    operation = getattr(operation, 'op', operation)
+    if operation.type != 'AssignSubVariableOp':
+      raise ValueError(f'{operation.name} in UPDATE_OPS is a {operation.type}: only updates '
+                       'by assign_sub, as those of batch norm, can be skipped with a step')
+    averages.append(operation.inputs[0])
+    differences.append(operation.inputs[1])
+  return averages, differences
 
 
 _get_loss_scale = loss_scale.get_loss_scale  # compute_loss() has an argument of that name.

@@ -24,10 +24,11 @@ def share(batch):
   return batch[cluster_utils.rank() * per_rank:][:per_rank]
 
 
-def build(scale):
+def build(scale, **options):
   """Return (x, y, loss, mean loss, opt, train_op) of the regression."""
   x, y = tf.placeholder(tf.float32, [None, 3]), tf.placeholder(tf.float32, [None, 1])
-  opt = paisoar.ReplicatedVarsOptimizer(tf.train.GradientDescentOptimizer(0.3), clip_norm=1.0)
+  opt = paisoar.ReplicatedVarsOptimizer(tf.train.GradientDescentOptimizer(0.3), clip_norm=1.0,
+                                        **options)
 
   def loss_fn():
     slim.batch_norm(x, decay=0.5, is_training=True, scope='side')
@@ -42,15 +43,15 @@ def build(scale):
   return x, y, loss, cluster_utils.mean(loss), opt, train_op
 
 
-def train(scale, *, poisoned_step=None):
-  """Train; return the trace, a list of what is known after each step.
+def train(scale, *, poisoned_step=None, **options):
+  """Train; return the trace, a list of what is known after each run of the training operation.
 
   At `poisoned_step` the last rank alone gets an infinite image.
   """
   trace = []
   with tf.Graph().as_default(), tf.Session(config=cluster_utils.session_config()) as session:
-    x, y, loss, mean_loss, opt, train_op = build(scale)
-    session.run(tf.global_variables_initializer())
+    x, y, loss, mean_loss, opt, train_op = build(scale, **options)
+    session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
     session.run(cluster_utils.broadcast_global_variables())
     [w] = tf.global_variables('w:')
     [average] = tf.global_variables('side/moving_mean')
@@ -80,15 +81,31 @@ def collectives():
       'gathered': cluster_utils.gather_objects(
           {'only': 'here'} if cluster_utils.is_chief() else [1, 'x' * 1000]),
       'threads': cluster_utils.session_config().intra_op_parallelism_threads,
-      'devices': cluster_utils.session_config().gpu_options.visible_device_list,
   }
+
+
+def disagreement():
+  """Return what check_agreement() says of facts that only the chief has otherwise."""
+  cluster_utils.check_agreement('flags', {'--same': 1})
+  facts = {'--same': 1, '--batch_size': 32 if cluster_utils.is_chief() else 16}
+  if cluster_utils.is_chief():
+    facts['--extra'] = 'x'
+  try:
+    cluster_utils.check_agreement('flags', facts)
+  except ValueError as error:
+    return str(error)
+  return None
 
 
 def main():
   tf.logging.set_verbosity(tf.logging.ERROR)
   cluster_utils.init(enable_paisoar=True)
   seen = {'collectives': collectives(), 'plain': train(1.0), 'scaled': train(1024.0),
-          'poisoned': train(0, poisoned_step=1)}
+          'poisoned': train(0, poisoned_step=1),
+          'compressed': train(1.0, gradient_compression='fp16'),
+          'accumulated': train(1024.0, accumulate_steps=2),
+          'accumulated, poisoned': train(0, accumulate_steps=2, poisoned_step=0),
+          'disagreement': disagreement()}
   with contextlib.suppress(BrokenPipeError):
     sys.stdout.write('\n' + json.dumps(seen) + '\n')
 

@@ -3,6 +3,7 @@ import os
 import sys
 
 import pytest
+from absl import logging
 
 from images.utils import cluster_utils
 from images.utils.tf1 import tf
@@ -21,6 +22,8 @@ def test_its_collectives_are_identities():
   assert cluster_utils.broadcast_object(value) is value
   assert cluster_utils.gather_objects(value) == [value]
   assert cluster_utils.mean(value) is value
+  assert cluster_utils.mean_of_all([value]) == [value]
+  cluster_utils.check_agreement('flags', {'--seed': 1})
   with tf.Graph().as_default(), tf.Session() as session:
     assert session.run(cluster_utils.broadcast_global_variables()) is None
 
@@ -44,12 +47,12 @@ def test_threads_of_a_rank(monkeypatch, cores, local_size, threads):
   assert cluster_utils.session_config().intra_op_parallelism_threads == threads
 
 
-@pytest.mark.parametrize(('local_rank', 'local_size', 'devices'), [
-    (0, 1, ''), (0, 2, '0'), (3, 4, '3')])
-def test_gpu_of_a_rank(monkeypatch, local_rank, local_size, devices):
-  """An empty list stands for all GPUs."""
-  monkeypatch.setattr(cluster_utils, 'local_size', lambda: local_size)
+@pytest.mark.parametrize(('local_rank', 'gpus', 'devices'), [
+    (0, 0, ''), (0, 4, '0'), (3, 4, '3'), (3, 1, '0')])
+def test_gpu_of_a_rank(monkeypatch, local_rank, gpus, devices):
+  """The one of its local rank, or the only one that the launcher lets it see."""
   monkeypatch.setattr(cluster_utils, 'local_rank', lambda: local_rank)
+  monkeypatch.setattr(tf.config, 'list_physical_devices', lambda kind: [kind] * gpus)
   config = cluster_utils.session_config()
   assert config.gpu_options.visible_device_list == devices
   assert config.gpu_options.allow_growth
@@ -59,3 +62,28 @@ def test_gpu_of_a_rank(monkeypatch, local_rank, local_size, devices):
 @pytest.mark.parametrize('log', [True, False])
 def test_device_placement_is_logged_where_it_is_wanted(log):
   assert cluster_utils.session_config(log).log_device_placement == log
+
+
+def test_lines_of_another_rank_carry_its_number(monkeypatch, capsys):
+  monkeypatch.setattr(sys, 'excepthook', sys.excepthook)
+  handler = logging.get_absl_handler()
+  formatter = handler.formatter
+  monkeypatch.setattr(cluster_utils, 'rank', lambda: 3)
+  try:
+    cluster_utils.number_lines()
+    record = logging.get_absl_logger().makeRecord('absl', 30, 'f.py', 1, 'two\nlines', (), None)
+    first, second = handler.format(record).split('\n')
+  finally:
+    handler.setFormatter(formatter)
+  assert first.startswith('[rank 3] ')
+  assert first.endswith('two')
+  assert second == '[rank 3] lines'
+  sys.excepthook(ValueError, ValueError('what\nwhy'), None)
+  assert capsys.readouterr().err == '[rank 3] ValueError: what\n[rank 3] why\n'
+
+
+def test_lines_of_the_chief_are_as_they_are(monkeypatch):
+  monkeypatch.setattr(sys, 'excepthook', sys.excepthook)
+  before = sys.excepthook, logging.get_absl_handler().formatter
+  cluster_utils.number_lines()
+  assert (sys.excepthook, logging.get_absl_handler().formatter) == before

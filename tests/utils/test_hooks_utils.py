@@ -52,7 +52,7 @@ def run(tmp_path, names=DEFAULT, *, total_steps=5, every=2, profile_every=0, pro
         tensors=tensors, output_dir=str(tmp_path), total_steps=total_steps, global_batch=64,
         log_loss_every_n_iters=every, profile_every_n_iters=profile_every,
         profile_at_task=profile_at, save_checkpoint_every_n_iters=save_every,
-        max_checkpoints_to_keep=2))
+        max_checkpoints_to_keep=2, stall_limit_secs=100))
     with tf.train.MonitoredSession(tf.train.ChiefSessionCreator(
         checkpoint_dir=str(tmp_path)), hooks) as session:
       while not session.should_stop():
@@ -207,7 +207,8 @@ def test_the_chosen_rank_alone_writes_timelines(tmp_path, monkeypatch, rank, tim
   with monkeypatch.context() as context:
     # The hooks are made as on one of two ranks, the step on one.
     context.setattr(hooks_utils.cluster_utils, 'size', lambda: 2)
-    context.setattr(cluster_utils, 'mean', lambda tensor: tensor)
+    context.setattr(cluster_utils, 'mean', lambda tensor, compression=None: tensor)
+    context.setattr(cluster_utils, 'mean_of_all', lambda tensors: tensors)
     context.setattr(cluster_utils, 'broadcast_global_variables', tf.no_op)
     run(tmp_path, 'ProfilerHook', total_steps=5, profile_every=2, profile_at=1)
   assert len(glob.glob(f'{tmp_path}/timeline-*.json')) == timelines

@@ -1,40 +1,20 @@
 """Two real processes that Horovod joins; tests/utils/ranks.py is what they run."""
-import importlib.util
 import json
 import os
-import pathlib
-import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-from images.utils import cluster_utils
+from tests import launch
 from tests.utils import ranks
 
-ROOT = pathlib.Path(cluster_utils.__file__).parents[2]
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(importlib.util.find_spec('horovod') is None,
-                       reason=f'Horovod is not installed: {cluster_utils.HOROVOD_INSTALL}')]
+pytestmark = [pytest.mark.slow, launch.needs_horovod]
 
 
 @pytest.fixture(scope='module')
 def pair():
   """What two ranks with half of the batch each have seen, in their order."""
-  horovodrun = pathlib.Path(sys.executable).with_name('horovodrun')
-  process = subprocess.Popen(
-      [sys.executable, str(horovodrun), '-np', '2', sys.executable, '-m', 'tests.utils.ranks'],
-      cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-      env={**os.environ, 'PATH': f'{horovodrun.parent}{os.pathsep}{os.environ["PATH"]}'})
-  try:
-    output, errors = process.communicate(timeout=180)
-  except subprocess.TimeoutExpired:
-    os.killpg(process.pid, signal.SIGKILL)
-    pytest.fail(f'the ranks hang:\n{"".join(process.communicate())[-3000:]}')
-  assert process.returncode == 0, errors[-3000:]
+  output = launch.run_module(2, 'tests.utils.ranks')
   lines = [line[line.index('{'):] for line in output.splitlines() if '{"collectives"' in line]
   return sorted(map(json.loads, lines), key=lambda seen: seen['collectives']['rank'])
 
@@ -63,10 +43,9 @@ def test_objects_of_another_type_on_each_rank(pair):
     assert rank['collectives']['gathered'] == [{'only': 'here'}, [1, 'x' * 1000]]
 
 
-def test_ranks_on_a_host_share_its_cores_and_devices(pair):
+def test_ranks_on_a_host_share_its_cores(pair):
   cores = len(os.sched_getaffinity(0))
   assert [rank['collectives']['threads'] for rank in pair] == [max(1, cores // 2)] * 2
-  assert [rank['collectives']['devices'] for rank in pair] == ['0', '1']
 
 
 @pytest.mark.parametrize('scale', ['plain', 'scaled'])
@@ -101,3 +80,48 @@ def test_an_infinite_gradient_on_one_rank_makes_all_skip_the_step(pair):
   # It was the batch of the second rank alone.
   assert np.isfinite(pair[0]['poisoned'][1]['loss'])
   assert not np.isfinite(pair[1]['poisoned'][1]['loss'])
+
+
+def test_moving_averages_are_means_over_the_ranks(pair):
+  """Half of the way from 0 to the mean of all eight images, on both ranks."""
+  for rank in pair:
+    np.testing.assert_allclose(rank['plain'][0]['average'], ranks.BATCHES[0].mean(0) / 2,
+                               rtol=1e-5)
+  assert [step['average'] for step in pair[0]['plain']] == [
+      step['average'] for step in pair[1]['plain']]
+
+
+def test_compressed_gradients_are_rounded_to_float16(pair, single):
+  compressed, exact = of_steps(pair[0]['compressed'], 'w'), of_steps(single['plain'], 'w')
+  np.testing.assert_allclose(compressed, exact, rtol=0, atol=2e-3)
+  assert np.abs(compressed - exact).max() > 1e-6
+
+
+def test_micro_batches_make_one_step(pair):
+  """Two runs each with half of the images: the step is that of the 16 together."""
+  trace = pair[0]['accumulated']
+  assert [step['global_step'] for step in trace] == [0, 1, 1, 2]
+  assert trace[0]['w'] == [0.0, 0.5, 1.0]
+  x, y = np.concatenate(ranks.BATCHES[:2]), np.concatenate(ranks.TARGETS[:2])
+  w = np.array([[0.0], [0.5], [1.0]])
+  gradient = 2 * x.T @ (x @ w - y) / 16 + 0.02 * w
+  w = w - 0.3 * gradient / max(1.0, np.linalg.norm(gradient))
+  np.testing.assert_allclose(trace[1]['w'], w.ravel(), rtol=1e-4)
+  np.testing.assert_allclose(trace[1]['average'], x.mean(0) / 2, rtol=1e-4)
+
+
+def test_an_overflow_in_one_micro_batch_discards_its_step_alone(pair):
+  for rank in pair:
+    trace = rank['accumulated, poisoned']
+    assert [step['global_step'] for step in trace] == [0, 0, 0, 1]
+    assert [step['scale'] for step in trace] == [2.0 ** 15] + [2.0 ** 14] * 3
+    assert trace[1]['w'] == [0.0, 0.5, 1.0] != trace[3]['w']
+    assert trace[1]['average'] == [0.0, 0.0, 0.0]
+    np.testing.assert_allclose(trace[3]['average'], ranks.BATCHES[2:].mean((0, 1)) / 2, rtol=1e-4)
+
+
+def test_what_ranks_disagree_on_is_named_on_all(pair):
+  for rank in pair:
+    assert rank['disagreement'] == (
+        'the ranks do not have the same flags, which all of them must: '
+        '--batch_size: 32 on rank 0, 16 on rank 1; --extra: "x" on rank 0, missing on rank 1')

@@ -1,0 +1,69 @@
+"""What test_equal_ranks.py runs on one, two and three ranks: 20 steps on the same records.
+
+Called as `horovodrun -np 2 python -m tests.utils.equal_ranks FOLDER`; the chief writes the
+weights of each case to FOLDER/ranks-2.npz. The images are those of the data set in FOLDER;
+the ranks share every global batch of 12 evenly.
+"""
+import pathlib
+import sys
+
+import numpy as np
+
+from images.datasets import dataset_factory
+from images.models import model_factory
+from images.preprocessing import preprocessing_factory
+from images.utils import cluster_utils, hooks_utils, paisoar
+from images.utils.tf1 import tf
+
+STEPS = 20
+GLOBAL_BATCH = 12
+
+# name -> (arguments of the optimizer, loss scale)
+CASES = {
+    'plain': ({}, 1.0),
+    'clipped, static scale': ({'clip_norm': 0.5}, 1024.0),
+    'dynamic scale': ({}, 0),
+    'accumulated, clipped, dynamic scale': ({'accumulate_steps': 2, 'clip_norm': 0.5}, 0),
+}
+
+
+def train(folder, options, loss_scale):
+  """Return the weights, a dict of arrays, after STEPS steps of gradient descent."""
+  runs = options.get('accumulate_steps', 1)
+  with tf.Graph().as_default():
+    tf.set_random_seed(1)
+    network_fn = model_factory.get_network_fn('lenet', 10, weight_decay=0.01, is_training=True)
+    iterator = dataset_factory.get_dataset_iterator(
+        'cifar10', 8, preprocessing_factory.get_preprocessing('lenet', is_training=True),
+        dataset_factory.get_data_sources('cifar10', folder), num_classes=10, seed=1,
+        batch_size=GLOBAL_BATCH // runs // cluster_utils.size(), shuffle_buffer_size=1)
+    opt = paisoar.ReplicatedVarsOptimizer(tf.train.GradientDescentOptimizer(0.05), **options)
+
+    def loss_fn():
+      images, labels = iterator.get_next()
+      logits, _ = network_fn(images, dropout_keep_prob=1.0)
+      return (tf.losses.sparse_softmax_cross_entropy(labels, logits)
+              + tf.losses.get_regularization_loss())
+
+    global_step = tf.train.get_or_create_global_step()
+    train_op = opt.minimize(opt.compute_loss(loss_fn, loss_scale), global_step)
+    with tf.train.MonitoredTrainingSession(hooks=[hooks_utils.BroadcastGlobalVariablesHook()],
+                                           config=cluster_utils.session_config()) as session:
+      for _ in range(STEPS * runs):
+        session.run(train_op)
+      assert session.run(global_step) == STEPS
+      return {v.op.name: session.run(v) for v in tf.trainable_variables()}
+
+
+def train_all(folder):
+  """Return the weights of all cases, a dict of arrays."""
+  return {f'{case}: {name}': value for case, (options, loss_scale) in CASES.items()
+          for name, value in train(folder, options, loss_scale).items()}
+
+
+if __name__ == '__main__':
+  tf.logging.set_verbosity(tf.logging.ERROR)
+  cluster_utils.init(enable_paisoar=True)
+  weights = train_all(sys.argv[1])
+  if cluster_utils.is_chief():
+    np.savez(pathlib.Path(sys.argv[1]) / f'ranks-{cluster_utils.size()}.npz', **weights)

@@ -1,0 +1,30 @@
+"""N ranks train as one rank with N times the batch; tests/utils/equal_ranks.py is what they run."""
+import numpy as np
+import pytest
+
+from tests import command_line, launch
+from tests.utils import equal_ranks
+
+pytestmark = [pytest.mark.slow, launch.needs_horovod]
+
+
+def test_weights_after_20_steps_over_five_epochs(tmp_path):
+  command_line.write_dataset(tmp_path)
+  single = equal_ranks.train_all(str(tmp_path))
+  for ranks in (2, 3):
+    launch.run_module(ranks, 'tests.utils.equal_ranks', tmp_path)
+    weights = np.load(tmp_path / f'ranks-{ranks}.npz')
+    assert set(weights) == set(single)
+    for name, expected in single.items():
+      # Some units in the last place of float32.
+      np.testing.assert_allclose(weights[name], expected, rtol=0, err_msg=f'{ranks} ranks, {name}',
+                                 atol=1e-6 * np.abs(expected).max())
+  check_cases({case: single[f'{case}: LeNet/fc4/weights'] for case in equal_ranks.CASES})
+
+
+def check_cases(weights):
+  """Clipping has an effect, loss scales and micro-batches have none."""
+  assert np.abs(weights['clipped, static scale'] - weights['plain']).max() > 1e-3
+  np.testing.assert_allclose(weights['dynamic scale'], weights['plain'], rtol=0, atol=1e-6)
+  np.testing.assert_allclose(weights['accumulated, clipped, dynamic scale'],
+                             weights['clipped, static scale'], rtol=0, atol=1e-6)

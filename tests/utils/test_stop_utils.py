@@ -1,0 +1,100 @@
+"""The hooks in one process; tests/test_train_image_classifiers_ranks.py has several."""
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from images.utils import stop_utils
+from images.utils.tf1 import tf
+from tests import launch
+
+
+@pytest.fixture(autouse=True)
+def _graph():
+  with tf.Graph().as_default():
+    yield
+
+
+def tensors(*, complete=True):
+  """Return what StopAtSignalHook watches, for one rank."""
+  request = tf.placeholder_with_default(0.0, [])
+  return {'stop_request': request, 'stop': request > 0, 'complete': tf.constant(complete)}
+
+
+def run(hook, *, signal_at, steps=5):
+  """Make up to `steps` runs, with SIGTERM before one of them; return how many were made."""
+  x = tf.constant(1.0)
+  with tf.train.MonitoredSession(hooks=[hook]) as session:
+    for number in range(steps):
+      if session.should_stop():
+        return number
+      if number == signal_at:
+        os.kill(os.getpid(), signal.SIGTERM)
+      session.run(x)
+  return steps
+
+
+def test_training_ends_after_the_run_that_follows_the_signal():
+  hook = stop_utils.StopAtSignalHook(tensors())
+  assert run(hook, signal_at=2) == 3
+  assert hook.stopped
+
+
+def test_training_without_a_signal():
+  before = signal.getsignal(signal.SIGTERM)
+  hook = stop_utils.StopAtSignalHook(tensors())
+  assert run(hook, signal_at=None) == 5
+  assert not hook.stopped
+  assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_step_of_several_micro_batches_is_ended_first():
+  """Every third run ends a step; the signal comes before the second run."""
+  count = tf.get_local_variable('count', initializer=0)
+  hook = stop_utils.StopAtSignalHook(
+      {**tensors(), 'complete': tf.equal(count.assign_add(1) % 3, 0)})
+  assert run(hook, signal_at=1, steps=9) == 3
+
+
+def test_the_request_of_another_rank():
+  hook = stop_utils.StopAtSignalHook({**tensors(), 'stop': tf.constant(True)})
+  assert run(hook, signal_at=None) == 1
+
+
+STALL = '''
+import sys, time
+from absl import app
+from images.utils import stop_utils
+from images.utils.tf1 import tf
+
+def main(argv):
+  hook = stop_utils.StallHook(2, lambda: 'all is saved')
+  with tf.Graph().as_default():
+    one = tf.constant(1)
+    with tf.train.MonitoredSession(hooks=[hook]) as session:
+      for pause in map(float, argv[1:]):
+        session.run(one)
+        time.sleep(pause)
+  time.sleep(3)
+  print('ended')
+
+app.run(main)
+'''
+
+
+@pytest.mark.parametrize(('pauses', 'code'), [(['1'] * 4, 0), (['0', '60'], 70)])
+def test_a_process_without_a_step_for_two_seconds_ends(pauses, code):
+  """As long as its session lasts: the pause after that is no stall."""
+  started = time.monotonic()
+  done = subprocess.run([sys.executable, '-c', STALL, *pauses], cwd=launch.ROOT, text=True,
+                        capture_output=True, timeout=120, check=False)
+  assert done.returncode == code, done.stderr
+  if code:
+    assert time.monotonic() - started < 40
+    assert ('no step has ended for 2 s, the limit of --stall_limit_secs; all is saved'
+            in done.stderr)
+  else:
+    assert done.stdout == 'ended\n'
