@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+import socket
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def lenet(data, tmp_path_factory):
 def test_log(lenet, data):
   output_dir, output = lenet
   for words in ('pretrain lenet on cifar10: 40 images in 1 files',
-                f'ranks 1, hosts {socket.gethostname()} x 1, transport none, one process, compute in ',
+                f'ranks 1, hosts {socket.gethostname()} x 1, transport none, one process, ',
                 'global batch 4, learning rate 0.01, flags set: --dataset_name=cifar10 ',
                 f'steps 0 to 5, a new run, run directory {output_dir}',
                 'LeNet/conv1/weights', 'trainable parameters',

@@ -108,7 +108,8 @@ def test_killed_process_goes_on_to_the_same_step(data, tmp_path):
   code, output = command_line.run({**values, 'stop_at_step': step + 3})
   assert code == 0, output
   assert f'steps {step} to {step + 3}, resuming {newest}' in output
-  assert f'done at step {step + 3} of {step + 3}, checkpoint {tmp_path}/model.ckpt-{step + 3}' in output
+  assert (f'done at step {step + 3} of {step + 3}, checkpoint {tmp_path}/model.ckpt-{step + 3}'
+          in output)
 
 
 # Mounts a small disk that only the shell and its children see, and runs the rest there.

@@ -21,14 +21,11 @@ HOROVOD_INSTALL = ('HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITH_GLOO=1 '
 _hvd = None  # The module horovod.tensorflow, once init() has started it.
 
 
-def init(enable_paisoar, *, stall_limit_secs=600):
+def init(enable_paisoar):
   """Join the ranks that horovodrun or mpirun launched; call once, before all else here.
 
   Args:
     enable_paisoar: bool, whether to use Horovod at all.
-    stall_limit_secs: int, seconds that ranks wait for one that does not take part in a
-      collective operation; Horovod names that one after a third of them. An environment
-      that has Horovod's own settings keeps them.
 
   Raises:
     ImportError: `enable_paisoar` and no Horovod; the message names both remedies.
@@ -37,8 +34,6 @@ def init(enable_paisoar, *, stall_limit_secs=600):
   if not enable_paisoar:
     _hvd = None
     return
-  os.environ.setdefault('HOROVOD_STALL_CHECK_TIME_SECONDS', str(max(1, stall_limit_secs // 3)))
-  os.environ.setdefault('HOROVOD_STALL_SHUTDOWN_TIME_SECONDS', str(stall_limit_secs))
   try:
     import horovod.tensorflow as hvd
     hvd.init()

@@ -7,7 +7,7 @@ import time
 
 from absl import logging
 
-from images.utils import cluster_utils
+from images.utils import cluster_utils, roll_call_utils
 from images.utils.tf1 import tf
 
 # Exit codes as in sysexits.h: 75 is a failure that passes when one tries again.
@@ -57,7 +57,7 @@ class StopAtSignalHook(tf.train.SessionRunHook):
 
 
 class StallHook(tf.train.SessionRunHook):
-  """Ends the process when no step has ended for a while.
+  """Ends the process when no step has ended for a while, and names the rank that hangs.
 
   A rank whose machine is cut off or frozen leaves the others waiting within a collective
   operation that nothing interrupts, so they end without clean-up; what is saved is whole.
@@ -67,13 +67,21 @@ class StallHook(tf.train.SessionRunHook):
     """End the process after `limit_secs` seconds; describe() says in words what is safe."""
     self._limit = limit_secs
     self._describe = describe
-    self._last = None
+    self._roll_call = self._last = None
+
+  def begin(self):
+    self._roll_call = roll_call_utils.RollCall()
 
   def after_create_session(self, session, coord):
     self._last = time.monotonic()
     threading.Thread(target=self._watch, args=[coord], name='stall', daemon=True).start()
 
+  def before_run(self, run_context):
+    self._roll_call.runs += 1
+    self._roll_call.running = True
+
   def after_run(self, run_context, run_values):
+    self._roll_call.running = False
     self._last = time.monotonic()
 
   def _watch(self, coord):
@@ -82,9 +90,9 @@ class StallHook(tf.train.SessionRunHook):
         break
     else:
       return
-    logging.error('rank %d on %s: no step has ended for %d s, the limit of --stall_limit_secs; '
-                  '%s. Another rank may hang or be cut off: its number stands above, or it is the '
-                  'one without this line', cluster_utils.rank(), cluster_utils.host(), self._limit,
+    late = self._roll_call.late() or 'all ranks wait within the same step, for images or others'
+    logging.error('rank %d on %s: no step has ended for %d s, the limit of --stall_limit_secs: %s; '
+                  '%s', cluster_utils.rank(), cluster_utils.host(), self._limit, late,
                   self._describe())
     sys.stderr.flush()
     os._exit(EXIT_STALLED)

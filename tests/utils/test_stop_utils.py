@@ -94,7 +94,7 @@ def test_a_process_without_a_step_for_two_seconds_ends(pauses, code):
   assert done.returncode == code, done.stderr
   if code:
     assert time.monotonic() - started < 40
-    assert ('no step has ended for 2 s, the limit of --stall_limit_secs; all is saved'
-            in done.stderr)
+    assert ('no step has ended for 2 s, the limit of --stall_limit_secs: all ranks wait within '
+            'the same step, for images or others; all is saved' in done.stderr)
   else:
     assert done.stdout == 'ended\n'
