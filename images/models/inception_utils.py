@@ -2,6 +2,7 @@
 import re
 import typing
 
+from images.models import model_utils
 from images.utils.tf1 import slim, tf
 
 
@@ -75,7 +76,7 @@ def conv_head(net, num_classes, end_points, *, pool, prefix, dropout_keep_prob, 
     (logits or features, end points).
   """
   with tf.variable_scope('Logits'):
-    net = end_points[pool] = tf.reduce_mean(net, [1, 2], keepdims=True, name=pool)
+    net = end_points[pool] = model_utils.average(net, pool)
     if not num_classes:
       return net, end_points
     net = slim.dropout(net, dropout_keep_prob, is_training=is_training,
@@ -94,8 +95,7 @@ def conv_head(net, num_classes, end_points, *, pool, prefix, dropout_keep_prob, 
 def dense_head(net, num_classes, end_points, *, dropout_keep_prob, is_training):
   """Average, drop out and predict with a dense layer; otherwise as `conv_head`."""
   with tf.variable_scope('Logits'):
-    net = end_points['global_pool'] = tf.reduce_mean(
-        net, [1, 2], keepdims=True, name='global_pool')
+    net = end_points['global_pool'] = model_utils.average(net, 'global_pool')
     if not num_classes:
       return net, end_points
     net = slim.dropout(net, dropout_keep_prob, is_training=is_training, scope='Dropout_1b')

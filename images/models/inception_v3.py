@@ -102,4 +102,4 @@ def _auxiliary_logits(net, num_classes, spatial_squeeze):
         weights_initializer=tf.truncated_normal_initializer(stddev=0.001),
         scope='Conv2d_2b_1x1')
     # Images larger than the default leave several positions.
-    return tf.reduce_mean(net, [1, 2]) if spatial_squeeze else net
+    return tf.squeeze(model_utils.average(net), [1, 2]) if spatial_squeeze else net

@@ -81,7 +81,7 @@ def head(net, num_classes, end_points, pool_name, *, is_training, dropout_keep_p
          spatial_squeeze):
   """Average over all positions and predict; return (logits or features, end points)."""
   with tf.variable_scope('Logits'):
-    net = end_points[pool_name] = tf.reduce_mean(net, [1, 2], keepdims=True, name=pool_name)
+    net = end_points[pool_name] = model_utils.average(net, pool_name)
     if not num_classes:
       return net, end_points
     net = slim.dropout(net, dropout_keep_prob, is_training=is_training, scope='Dropout')
@@ -118,7 +118,7 @@ def _conv(net, row, multiplier):
 
 
 def _pool(net, _, __):
-  return tf.reduce_mean(net, [1, 2], keepdims=True), {}
+  return model_utils.average(net), {}
 
 
 def _block(net, row, multiplier):
@@ -147,7 +147,7 @@ def _squeeze_excite(net):
   """Weigh the channels by what they are on average (1709.01507)."""
   with tf.variable_scope('squeeze_excite'), slim.arg_scope([slim.conv2d], normalizer_fn=None):
     channels = int(net.shape[-1])
-    weights = tf.reduce_mean(net, [1, 2], keepdims=True)
+    weights = model_utils.average(net)
     weights = slim.conv2d(weights, make_divisible(channels / 4), 1, activation_fn=tf.nn.relu,
                           scope='Conv')
     weights = slim.conv2d(

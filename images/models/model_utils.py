@@ -66,6 +66,15 @@ def named(network_function, name, what):
   return network_function
 
 
+def average(net, name='average'):
+  """Return the average over all positions, [batch, 1, 1, channels], in the dtype of `net`.
+
+  It is computed in float32: a sum of thousands of half-precision numbers loses its digits.
+  """
+  mean = tf.reduce_mean(tf.cast(net, tf.float32), [1, 2], keepdims=True, name=name)
+  return tf.cast(mean, net.dtype)
+
+
 def wide_head(net, num_classes, scope, collection, *, is_training, dropout_keep_prob,
               spatial_squeeze, global_pool):
   """Finish AlexNet, OverFeat and VGG: fc7 and fc8 with dropout before each of them.
@@ -89,7 +98,7 @@ def wide_head(net, num_classes, scope, collection, *, is_training, dropout_keep_
   net = slim.conv2d(net, 4096, 1, scope='fc7')
   end_points = slim.utils.convert_collection_to_dict(collection, clear_collection=True)
   if global_pool or (num_classes and spatial_squeeze and net.shape[1:3] != [1, 1]):
-    net = end_points['global_pool'] = tf.reduce_mean(net, [1, 2], keepdims=True)
+    net = end_points['global_pool'] = average(net)
   if not num_classes:
     return net, end_points
   net = slim.dropout(net, dropout_keep_prob, is_training=is_training, scope='dropout7')

@@ -240,7 +240,8 @@ def _auxiliary_logits(net, num_classes, scope):
 def _head(net, num_classes, end_points, is_training, dropout_keep_prob):
   """Average and predict; return (logits or features, end points)."""
   with tf.variable_scope('final_layer'):
-    net = end_points['global_pool'] = tf.reduce_mean(tf.nn.relu(net), [1, 2])
+    net = end_points['global_pool'] = tf.squeeze(
+        model_utils.average(tf.nn.relu(net)), [1, 2])
     if not num_classes:
       return net, end_points
     net = slim.dropout(net, dropout_keep_prob, is_training=is_training)
