@@ -73,7 +73,7 @@ def inception_resnet_v2(inputs, num_classes=1001, *, is_training=True, dropout_k
     net = inception_utils.layers(inputs, _ROWS, outputs)
     end_points = {_END_POINT_NAMES.get(name, name): output for name, output in outputs.items()}
     end_points.pop(None)
-    if create_aux_logits and num_classes:
+    if inception_utils.has_auxiliary_head(inputs, num_classes, create_aux_logits, is_training):
       with tf.variable_scope('AuxLogits'):
         features = inception_utils.auxiliary_features(
             end_points['PreAuxLogits'], pool='Conv2d_1a_3x3',  # sic: it pools 5x5

@@ -106,6 +106,16 @@ def dense_head(net, num_classes, end_points, *, dropout_keep_prob, is_training):
   return net, end_points
 
 
+def has_auxiliary_head(inputs, num_classes, create_aux_logits, is_training):
+  """Return whether a network has its auxiliary head.
+
+  The head's weights depend on the image size: where that is unknown, evaluation goes
+  without the head, and training is an error of `auxiliary_features`.
+  """
+  known = inputs.shape[1:3].is_fully_defined()
+  return bool(create_aux_logits and num_classes and (is_training or known))
+
+
 def auxiliary_features(net, *, pool, conv, largest=None, stddev=0.0):
   """Return what an auxiliary head predicts from, [batch, height, width, 768].
 
@@ -117,7 +127,7 @@ def auxiliary_features(net, *, pool, conv, largest=None, stddev=0.0):
     largest: integer, the convolution's largest kernel, or None for the whole map.
     stddev: of the initial weights of this convolution, or 0 for the arg scope's.
   """
-  window = [min(5, size) for size in net.shape.as_list()[1:3]]
+  window = [min(5, size) for size in model_utils.known_size(net, 'the auxiliary head')]
   net = slim.avg_pool2d(net, window, stride=3, padding='VALID', scope=pool)
   net = slim.conv2d(net, 128, 1, scope='Conv2d_1b_1x1')
   height, width = (min(largest or size, size) for size in net.shape.as_list()[1:3])

@@ -83,7 +83,7 @@ def inception_v3(inputs, num_classes=1000, *, is_training=True, dropout_keep_pro
   with tf.variable_scope(scope, 'InceptionV3', [inputs], reuse=reuse), \
       slim.arg_scope([slim.batch_norm], is_training=is_training):
     net = inception_utils.layers(inputs, _ROWS, end_points)
-    if create_aux_logits and num_classes:
+    if inception_utils.has_auxiliary_head(inputs, num_classes, create_aux_logits, is_training):
       end_points['AuxLogits'] = _auxiliary_logits(
           end_points['Mixed_6e'], num_classes, spatial_squeeze)
     return inception_utils.conv_head(

@@ -76,7 +76,7 @@ def inception_v4(inputs, num_classes=1001, *, is_training=True, dropout_keep_pro
   with tf.variable_scope(scope, 'InceptionV4', [inputs], reuse=reuse), \
       slim.arg_scope([slim.batch_norm], is_training=is_training):
     net = inception_utils.layers(inputs, _ROWS, end_points)
-    if create_aux_logits and num_classes:
+    if inception_utils.has_auxiliary_head(inputs, num_classes, create_aux_logits, is_training):
       with tf.variable_scope('AuxLogits'):
         features = inception_utils.auxiliary_features(
             end_points['Mixed_6h'], pool='AvgPool_1a_5x5', conv='Conv2d_2a')

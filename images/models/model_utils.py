@@ -35,9 +35,27 @@ def _check_images(inputs, smallest, name):
     raise ValueError(f'inputs of {name} must be [batch, height, width, channels], '
                      f'got the shape {inputs.shape}')
   height, width = inputs.shape.as_list()[1:3]
-  if min(height or smallest, width or smallest) < smallest:
+  if any(size is not None and size < smallest for size in (height, width)):
     raise ValueError(f'inputs of {name} are {height} x {width} pixels, too small: the '
                      f'smallest size is {smallest} x {smallest}; use larger images')
+
+
+def known_size(net, layer):
+  """Return [height, width] of `net`, which the shape of the layer's weights depends on.
+
+  Args:
+    net: tensor [batch, height, width, channels].
+    layer: string, what needs the size.
+
+  Raises:
+    ValueError: height or width is unknown while the graph is built.
+  """
+  size = net.shape.as_list()[1:3]
+  if None in size:
+    raise ValueError(f'{layer} has weights for every position, but height and width of the '
+                     'images are unknown: resize them to one size, or tell it with '
+                     'images.set_shape([None, height, width, 3])')
+  return size
 
 
 def named(network_function, name, what):

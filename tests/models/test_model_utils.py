@@ -22,7 +22,7 @@ def test_images_that_are_large_enough_or_of_unknown_size_pass(size):
     _network(tf.placeholder(tf.float32, [None, *size, 3]))
 
 
-@pytest.mark.parametrize('size', [[7, 8], [8, 7], [None, 7]])
+@pytest.mark.parametrize('size', [[7, 8], [8, 7], [None, 7], [0, 8]])
 def test_small_images_are_told_the_smallest_size(size):
   with tf.Graph().as_default():
     images = tf.placeholder(tf.float32, [None, *size, 3])
