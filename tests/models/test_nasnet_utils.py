@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 
 from images.models import nasnet, nasnet_utils, pnasnet
+from images.utils import precision_utils
 from images.utils.tf1 import slim, tf
+from tests.models import zoo
 
 _PLAN = nasnet_utils.Plan(
     nasnet_utils.Cell(sums=((('separable_3x3', 0), ('none', 1)),), outputs=(2,)),
@@ -57,6 +59,15 @@ def test_without_classes_a_network_gives_features():
     features, end_points = network(tf.zeros([2, 37, 20, 3]), 0)
     assert features.shape == [2, 16]
     assert not {'AuxLogits', 'Logits'} & set(end_points)
+
+
+def test_cells_and_heads_compute_in_float16():
+  network = precision_utils.computing_in(
+      tf.float16, nasnet_utils.declare('tiny', _PLAN, default_image_size=8))
+  with zoo.graph(), slim.arg_scope(nasnet_utils.nasnet_arg_scope(0.0)):
+    logits, end_points = network(tf.zeros([2, 8, 8, 3]), num_classes=10)
+    zoo.check_precision(tf.reduce_sum(tf.cast(logits + end_points['AuxLogits'], tf.float32)),
+                        tf.float16)
 
 
 def test_the_variables_do_not_depend_on_the_image_size():
