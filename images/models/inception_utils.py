@@ -1,4 +1,4 @@
-"""The rows that Inception networks are tables of, their interpreter, arg scope and heads."""
+"""The rows that Inception networks are tables of, their interpreter and shared parts."""
 import re
 import typing
 
@@ -58,42 +58,8 @@ def layers(net, rows, end_points):
   return net
 
 
-def conv_head(net, num_classes, end_points, *, pool, prefix, dropout_keep_prob, is_training,
-              spatial_squeeze):
-  """Average, drop out and predict with a 1x1 convolution, as Inception v1 to v3 do.
-
-  Args:
-    net: tensor [batch, height, width, channels].
-    num_classes: integer, or 0 or None for the averaged features.
-    end_points: dict, is added to.
-    pool: string, the end point of the average.
-    prefix: string, the names' number: '0' or '1'.
-    dropout_keep_prob: share of the activations that dropout keeps.
-    is_training: whether dropout acts.
-    spatial_squeeze: whether logits are [batch, num_classes], not rank 4.
-
-  Returns:
-    (logits or features, end points).
-  """
-  with tf.variable_scope('Logits'):
-    net = end_points[pool] = model_utils.average(net, pool)
-    if not num_classes:
-      return net, end_points
-    net = slim.dropout(net, dropout_keep_prob, is_training=is_training,
-                       scope=f'Dropout_{prefix}b')
-    if prefix == '1':
-      end_points['PreLogits'] = net
-    net = slim.conv2d(net, num_classes, 1, activation_fn=None, normalizer_fn=None,
-                      scope=f'Conv2d_{prefix}c_1x1')
-    if spatial_squeeze:
-      net = tf.squeeze(net, [1, 2], name='SpatialSqueeze')
-  end_points['Logits'] = net
-  end_points['Predictions'] = slim.softmax(net, scope='Predictions')
-  return net, end_points
-
-
 def dense_head(net, num_classes, end_points, *, dropout_keep_prob, is_training):
-  """Average, drop out and predict with a dense layer; otherwise as `conv_head`."""
+  """Average, drop out and predict with a dense layer; otherwise as `model_utils.conv_head`."""
   with tf.variable_scope('Logits'):
     net = end_points['global_pool'] = model_utils.average(net, 'global_pool')
     if not num_classes:
@@ -133,6 +99,13 @@ def auxiliary_features(net, *, pool, conv, largest=None, stddev=0.0):
   height, width = (min(largest or size, size) for size in net.shape.as_list()[1:3])
   scope = conv.format(kernel=f'{height}x{width}')
   return _conv(net, Layer(scope, 768, kernel=(height, width), stddev=stddev, **VALID))
+
+
+def dense_auxiliary_logits(net, num_classes, *, pool, conv, scope):
+  """Return auxiliary logits [batch, num_classes] of a dense layer called `scope`."""
+  with tf.variable_scope('AuxLogits'):
+    net = auxiliary_features(net, pool=pool, conv=conv)
+    return slim.fully_connected(slim.flatten(net), num_classes, activation_fn=None, scope=scope)
 
 
 def _layer(net, row):
