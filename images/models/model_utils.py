@@ -124,38 +124,3 @@ def conv_head(net, num_classes, end_points, *, pool, is_training, dropout_keep_p
   end_points['Logits'] = net
   end_points['Predictions'] = slim.softmax(net, scope='Predictions')
   return net, end_points
-
-
-def wide_head(net, num_classes, scope, collection, *, is_training, dropout_keep_prob,
-              spatial_squeeze, global_pool):
-  """Finish AlexNet, OverFeat and VGG: fc7 and fc8 with dropout before each of them.
-
-  Args:
-    net: output of fc6, [batch, height, width, channels]; one position where the
-      image has the default size.
-    num_classes: integer, or 0 or None for the output of fc7.
-    scope: string, the variable scope of the network.
-    collection: string, the collection of end points so far.
-    is_training: whether dropout acts.
-    dropout_keep_prob: share of the activations that dropout keeps.
-    spatial_squeeze: whether logits are [batch, num_classes] instead of rank 4; larger
-      images are then averaged over their positions, as with `global_pool`.
-    global_pool: whether to average over all positions before fc8.
-
-  Returns:
-    (logits or features, dict of end points).
-  """
-  net = slim.dropout(net, dropout_keep_prob, is_training=is_training, scope='dropout6')
-  net = slim.conv2d(net, 4096, 1, scope='fc7')
-  end_points = slim.utils.convert_collection_to_dict(collection, clear_collection=True)
-  if global_pool or (num_classes and spatial_squeeze and net.shape[1:3] != [1, 1]):
-    net = end_points['global_pool'] = average(net)
-  if not num_classes:
-    return net, end_points
-  net = slim.dropout(net, dropout_keep_prob, is_training=is_training, scope='dropout7')
-  net = slim.conv2d(net, num_classes, 1, activation_fn=None, normalizer_fn=None,
-                    biases_initializer=tf.zeros_initializer(), scope='fc8')
-  if spatial_squeeze:
-    net = tf.squeeze(net, [1, 2], name='fc8/squeezed')
-  end_points[f'{scope}/fc8'] = net  # sic: squeezed
-  return net, end_points
