@@ -55,8 +55,7 @@ def declare(name, plan, *, default_image_size):
   def nasnet(inputs, num_classes=1001, *, is_training=True,
              dropout_keep_prob=plan.dropout_keep_prob,
              drop_path_keep_prob=plan.drop_path_keep_prob):
-    path_keep_prob = drop_path_schedule(
-        plan, drop_path_keep_prob if is_training else 1.0)
+    path_keep_prob = drop_path_schedule(plan, drop_path_keep_prob if is_training else 1.0)
     aux_classes = num_classes if is_training else None
     end_points = {}
     with slim.arg_scope([slim.batch_norm], is_training=is_training):
@@ -101,8 +100,7 @@ def build_cell(net, previous, cell, *, scope, filters, stride=1, halve_previous=
   """
   with tf.variable_scope(scope):
     previous = net if previous is None else _fit_previous(previous, filters, halve_previous)
-    net = slim.conv2d(tf.nn.relu(net), filters, 1, scope='1x1')
-    states = [slim.batch_norm(net, scope='beginning_bn'), previous]
+    states = [_conv(tf.nn.relu(net), filters, '1x1', 'beginning_bn'), previous]
     for number, (left, right) in enumerate(cell.sums):
       with tf.variable_scope(f'comb_iter_{number}'):
         states.append(_branch('left', states, left, filters, stride, keep_prob)
@@ -115,9 +113,7 @@ def _branch(side, states, operation_and_state, filters, stride, keep_prob):
   operation, state = operation_and_state
   with tf.variable_scope(side):
     net = _operate(states[state], operation, filters, stride if state < 2 else 1)
-    if keep_prob is None or operation == 'none':
-      return net
-    return _drop_path(net, keep_prob)
+    return net if keep_prob is None or operation == 'none' else _drop_path(net, keep_prob)
 
 
 def _operate(net, operation, filters, stride):
@@ -134,15 +130,16 @@ def _operate(net, operation, filters, stride):
   if kind:
     pool = {'avg_pool': slim.avg_pool2d, 'max_pool': slim.max_pool2d}[kind]
     net = pool(net, int(kernel[0]), stride=stride, padding='SAME')
-    return net if net.shape[-1] == filters else _project(net, filters)
+    return net if net.shape[-1] == filters else _conv(net, filters, '1x1', 'bn_1')
   if stride > 1 or net.shape[-1] != filters:
-    net = _project(tf.nn.relu(net), filters, stride)
+    net = _conv(tf.nn.relu(net), filters, '1x1', 'bn_1', stride=stride)
   return net
 
 
-def _project(net, filters, stride=1):
-  net = slim.conv2d(net, filters, 1, stride=stride, scope='1x1')
-  return slim.batch_norm(net, scope='bn_1')
+def _conv(net, filters, scope, norm_scope, *, kernel=1, **kwargs):
+  """Convolve, then normalize under a name of its own."""
+  return slim.batch_norm(slim.conv2d(net, filters, kernel, scope=scope, **kwargs),
+                         scope=norm_scope)
 
 
 def _drop_path(net, keep_prob):
@@ -157,8 +154,7 @@ def _fit_previous(previous, filters, halve):
   if halve:
     return _halve(tf.nn.relu(previous), filters)
   if previous.shape[-1] != filters:
-    previous = slim.conv2d(tf.nn.relu(previous), filters, 1, scope='prev_1x1')
-    previous = slim.batch_norm(previous, scope='prev_bn')
+    previous = _conv(tf.nn.relu(previous), filters, 'prev_1x1', 'prev_bn')
   return previous
 
 
@@ -179,8 +175,7 @@ def _concatenate(states, outputs, filters):
       net = states[state]
       if net.shape[-1] != filters:
         with tf.variable_scope(f'reduction_{state}'):
-          net = slim.conv2d(net, filters, 1, scope='path_conv')
-          net = slim.batch_norm(net, scope='path_bn')
+          net = _conv(net, filters, 'path_conv', 'path_bn')
       nets.append(net)
   return tf.concat(nets, 3)
 
@@ -188,10 +183,9 @@ def _concatenate(states, outputs, filters):
 def _stem(inputs, plan):
   """Return what the first cell sees."""
   if plan.imagenet_stem:
-    net = slim.conv2d(inputs, plan.stem_filters, 3, stride=2, padding='VALID', scope='conv0')
-    return slim.batch_norm(net, scope='conv0_bn')
-  net = slim.conv2d(inputs, plan.stem_filters, 3, scope='l1_stem_3x3')
-  return slim.batch_norm(net, scope='l1_stem_bn')
+    return _conv(inputs, plan.stem_filters, 'conv0', 'conv0_bn', kernel=3, stride=2,
+                 padding='VALID')
+  return _conv(inputs, plan.stem_filters, 'l1_stem_3x3', 'l1_stem_bn', kernel=3)
 
 
 def _cells(plan):
@@ -238,10 +232,9 @@ def _auxiliary_logits(net, num_classes, scope):
   with tf.variable_scope(scope), tf.variable_scope('aux_logits'):
     window = [min(5, size) for size in model_utils.known_size(net, 'the auxiliary head')]
     net = slim.avg_pool2d(tf.nn.relu(net), window, stride=3, padding='VALID')
-    net = slim.conv2d(net, 128, 1, scope='proj')
-    net = tf.nn.relu(slim.batch_norm(net, scope='aux_bn0'))
-    net = slim.conv2d(net, 768, net.shape.as_list()[1:3], padding='VALID', scope='Conv')
-    net = tf.nn.relu(slim.batch_norm(net, scope='aux_bn1'))
+    net = tf.nn.relu(_conv(net, 128, 'proj', 'aux_bn0'))
+    net = tf.nn.relu(_conv(net, 768, 'Conv', 'aux_bn1', kernel=net.shape.as_list()[1:3],
+                           padding='VALID'))
     return slim.fully_connected(slim.flatten(net), num_classes, scope='FC')
 
 
