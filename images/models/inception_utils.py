@@ -98,7 +98,7 @@ def auxiliary_features(net, *, pool, conv, largest=None, stddev=0.0):
   net = slim.conv2d(net, 128, 1, scope='Conv2d_1b_1x1')
   height, width = (min(largest or size, size) for size in net.shape.as_list()[1:3])
   scope = conv.format(kernel=f'{height}x{width}')
-  return _conv(net, Layer(scope, 768, kernel=(height, width), stddev=stddev, **VALID))
+  return _layer(net, Layer(scope, 768, kernel=(height, width), stddev=stddev, **VALID))
 
 
 def dense_auxiliary_logits(net, num_classes, *, pool, conv, scope):
@@ -109,19 +109,15 @@ def dense_auxiliary_logits(net, num_classes, *, pool, conv, scope):
 
 
 def _layer(net, row):
-  kernel = row.kernel or _kernel(row.name)
+  arguments = {'kernel_size': row.kernel or _kernel(row.name), 'stride': row.stride,
+               'padding': row.padding, 'scope': row.name}
   if row.name.startswith('MaxPool'):
-    return slim.max_pool2d(net, kernel, stride=row.stride, padding=row.padding, scope=row.name)
+    return slim.max_pool2d(net, **arguments)
   if row.name.startswith('AvgPool'):
-    return slim.avg_pool2d(net, kernel, stride=row.stride, padding=row.padding, scope=row.name)
-  return _conv(net, row._replace(kernel=kernel))
-
-
-def _conv(net, row):
-  initializer = {} if not row.stddev else {
-      'weights_initializer': tf.truncated_normal_initializer(stddev=row.stddev)}
-  return slim.conv2d(net, row.channels, row.kernel, stride=row.stride, padding=row.padding,
-                     scope=row.name, **initializer)
+    return slim.avg_pool2d(net, **arguments)
+  if row.stddev:
+    arguments['weights_initializer'] = tf.truncated_normal_initializer(stddev=row.stddev)
+  return slim.conv2d(net, row.channels, **arguments)
 
 
 def _kernel(name):
