@@ -67,6 +67,7 @@ models_map = {
     'pnasnet_large': pnasnet.pnasnet_large,
 }
 
+
 def _all(prefix, arg_scope):
   """Return the arg scope under the name of each network that begins with `prefix`."""
   return {name: arg_scope for name in models_map if name.startswith(prefix)}
