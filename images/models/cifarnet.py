@@ -22,6 +22,7 @@ def cifarnet_arg_scope(weight_decay=0.004):
 def cifarnet(inputs, num_classes=10, *, is_training=False, dropout_keep_prob=0.5,
              reuse=None, scope='CifarNet'):
   """Build CifarNet; arguments and results as in `lenet.lenet`."""
+  model_utils.known_size(inputs, 'fc3 of cifarnet')
   end_points = {}
   with tf.variable_scope(scope, 'CifarNet', [inputs], reuse=reuse):
     net = end_points['conv1'] = slim.conv2d(inputs, 64, 5, scope='conv1')

@@ -73,13 +73,10 @@ def inception_resnet_v2(inputs, num_classes=1001, *, is_training=True, dropout_k
     net = inception_utils.layers(inputs, _ROWS, outputs)
     end_points = {_END_POINT_NAMES.get(name, name): output for name, output in outputs.items()}
     end_points.pop(None)
-    if create_aux_logits and num_classes:
-      with tf.variable_scope('AuxLogits'):
-        features = inception_utils.auxiliary_features(
-            end_points['PreAuxLogits'], pool='Conv2d_1a_3x3',  # sic: it pools 5x5
-            conv='Conv2d_2a_5x5')
-        end_points['AuxLogits'] = slim.fully_connected(
-            slim.flatten(features), num_classes, activation_fn=None, scope='Logits')
+    if inception_utils.has_auxiliary_head(inputs, num_classes, create_aux_logits, is_training):
+      end_points['AuxLogits'] = inception_utils.dense_auxiliary_logits(
+          end_points['PreAuxLogits'], num_classes, pool='Conv2d_1a_3x3',  # sic: it pools 5x5
+          conv='Conv2d_2a_5x5', scope='Logits')
     return inception_utils.dense_head(
         net, num_classes, end_points, dropout_keep_prob=dropout_keep_prob,
         is_training=is_training)

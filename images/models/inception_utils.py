@@ -1,7 +1,8 @@
-"""The rows that Inception networks are tables of, their interpreter, arg scope and heads."""
+"""The rows that Inception networks are tables of, their interpreter and shared parts."""
 import re
 import typing
 
+from images.models import model_utils
 from images.utils.tf1 import slim, tf
 
 
@@ -57,45 +58,10 @@ def layers(net, rows, end_points):
   return net
 
 
-def conv_head(net, num_classes, end_points, *, pool, prefix, dropout_keep_prob, is_training,
-              spatial_squeeze):
-  """Average, drop out and predict with a 1x1 convolution, as Inception v1 to v3 do.
-
-  Args:
-    net: tensor [batch, height, width, channels].
-    num_classes: integer, or 0 or None for the averaged features.
-    end_points: dict, is added to.
-    pool: string, the end point of the average.
-    prefix: string, the names' number: '0' or '1'.
-    dropout_keep_prob: share of the activations that dropout keeps.
-    is_training: whether dropout acts.
-    spatial_squeeze: whether logits are [batch, num_classes], not rank 4.
-
-  Returns:
-    (logits or features, end points).
-  """
-  with tf.variable_scope('Logits'):
-    net = end_points[pool] = tf.reduce_mean(net, [1, 2], keepdims=True, name=pool)
-    if not num_classes:
-      return net, end_points
-    net = slim.dropout(net, dropout_keep_prob, is_training=is_training,
-                       scope=f'Dropout_{prefix}b')
-    if prefix == '1':
-      end_points['PreLogits'] = net
-    net = slim.conv2d(net, num_classes, 1, activation_fn=None, normalizer_fn=None,
-                      scope=f'Conv2d_{prefix}c_1x1')
-    if spatial_squeeze:
-      net = tf.squeeze(net, [1, 2], name='SpatialSqueeze')
-  end_points['Logits'] = net
-  end_points['Predictions'] = slim.softmax(net, scope='Predictions')
-  return net, end_points
-
-
 def dense_head(net, num_classes, end_points, *, dropout_keep_prob, is_training):
-  """Average, drop out and predict with a dense layer; otherwise as `conv_head`."""
+  """Average, drop out and predict with a dense layer; otherwise as `model_utils.conv_head`."""
   with tf.variable_scope('Logits'):
-    net = end_points['global_pool'] = tf.reduce_mean(
-        net, [1, 2], keepdims=True, name='global_pool')
+    net = end_points['global_pool'] = model_utils.average(net, 'global_pool')
     if not num_classes:
       return net, end_points
     net = slim.dropout(net, dropout_keep_prob, is_training=is_training, scope='Dropout_1b')
@@ -104,6 +70,16 @@ def dense_head(net, num_classes, end_points, *, dropout_keep_prob, is_training):
         net, num_classes, activation_fn=None, scope='Logits')
   end_points['Predictions'] = slim.softmax(net, scope='Predictions')
   return net, end_points
+
+
+def has_auxiliary_head(inputs, num_classes, create_aux_logits, is_training):
+  """Return whether a network has its auxiliary head.
+
+  The head's weights depend on the image size: where that is unknown, evaluation goes
+  without the head, and training is an error of `auxiliary_features`.
+  """
+  known = inputs.shape[1:3].is_fully_defined()
+  return bool(create_aux_logits and num_classes and (is_training or known))
 
 
 def auxiliary_features(net, *, pool, conv, largest=None, stddev=0.0):
@@ -117,28 +93,31 @@ def auxiliary_features(net, *, pool, conv, largest=None, stddev=0.0):
     largest: integer, the convolution's largest kernel, or None for the whole map.
     stddev: of the initial weights of this convolution, or 0 for the arg scope's.
   """
-  window = [min(5, size) for size in net.shape.as_list()[1:3]]
+  window = [min(5, size) for size in model_utils.known_size(net, 'the auxiliary head')]
   net = slim.avg_pool2d(net, window, stride=3, padding='VALID', scope=pool)
   net = slim.conv2d(net, 128, 1, scope='Conv2d_1b_1x1')
   height, width = (min(largest or size, size) for size in net.shape.as_list()[1:3])
   scope = conv.format(kernel=f'{height}x{width}')
-  return _conv(net, Layer(scope, 768, kernel=(height, width), stddev=stddev, **VALID))
+  return _layer(net, Layer(scope, 768, kernel=(height, width), stddev=stddev, **VALID))
+
+
+def dense_auxiliary_logits(net, num_classes, *, pool, conv, scope):
+  """Return auxiliary logits [batch, num_classes] of a dense layer called `scope`."""
+  with tf.variable_scope('AuxLogits'):
+    net = auxiliary_features(net, pool=pool, conv=conv)
+    return slim.fully_connected(slim.flatten(net), num_classes, activation_fn=None, scope=scope)
 
 
 def _layer(net, row):
-  kernel = row.kernel or _kernel(row.name)
+  arguments = {'kernel_size': row.kernel or _kernel(row.name), 'stride': row.stride,
+               'padding': row.padding, 'scope': row.name}
   if row.name.startswith('MaxPool'):
-    return slim.max_pool2d(net, kernel, stride=row.stride, padding=row.padding, scope=row.name)
+    return slim.max_pool2d(net, **arguments)
   if row.name.startswith('AvgPool'):
-    return slim.avg_pool2d(net, kernel, stride=row.stride, padding=row.padding, scope=row.name)
-  return _conv(net, row._replace(kernel=kernel))
-
-
-def _conv(net, row):
-  initializer = {} if not row.stddev else {
-      'weights_initializer': tf.truncated_normal_initializer(stddev=row.stddev)}
-  return slim.conv2d(net, row.channels, row.kernel, stride=row.stride, padding=row.padding,
-                     scope=row.name, **initializer)
+    return slim.avg_pool2d(net, **arguments)
+  if row.stddev:
+    arguments['weights_initializer'] = tf.truncated_normal_initializer(stddev=row.stddev)
+  return slim.conv2d(net, row.channels, **arguments)
 
 
 def _kernel(name):

@@ -78,18 +78,17 @@ _ROWS = (
 @model_utils.network(default_image_size=299, smallest_image_size=75)
 def inception_v3(inputs, num_classes=1000, *, is_training=True, dropout_keep_prob=0.8,
                  spatial_squeeze=True, reuse=None, create_aux_logits=True, scope='InceptionV3'):
-  """Build Inception v3; arguments and results as in `inception_utils.conv_head`."""
+  """Build Inception v3; arguments and results as in `model_utils.conv_head`."""
   end_points = {}
   with tf.variable_scope(scope, 'InceptionV3', [inputs], reuse=reuse), \
       slim.arg_scope([slim.batch_norm], is_training=is_training):
     net = inception_utils.layers(inputs, _ROWS, end_points)
-    if create_aux_logits and num_classes:
+    if inception_utils.has_auxiliary_head(inputs, num_classes, create_aux_logits, is_training):
       end_points['AuxLogits'] = _auxiliary_logits(
           end_points['Mixed_6e'], num_classes, spatial_squeeze)
-    return inception_utils.conv_head(
-        net, num_classes, end_points, pool='AvgPool_1a', prefix='1',
-        dropout_keep_prob=dropout_keep_prob, is_training=is_training,
-        spatial_squeeze=spatial_squeeze)
+    return model_utils.conv_head(
+        net, num_classes, end_points, pool='AvgPool_1a', pre_logits=True, is_training=is_training,
+        dropout_keep_prob=dropout_keep_prob, spatial_squeeze=spatial_squeeze)
 
 
 def _auxiliary_logits(net, num_classes, spatial_squeeze):
@@ -102,4 +101,4 @@ def _auxiliary_logits(net, num_classes, spatial_squeeze):
         weights_initializer=tf.truncated_normal_initializer(stddev=0.001),
         scope='Conv2d_2b_1x1')
     # Images larger than the default leave several positions.
-    return tf.reduce_mean(net, [1, 2]) if spatial_squeeze else net
+    return tf.squeeze(model_utils.average(net), [1, 2]) if spatial_squeeze else net

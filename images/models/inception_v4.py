@@ -76,12 +76,10 @@ def inception_v4(inputs, num_classes=1001, *, is_training=True, dropout_keep_pro
   with tf.variable_scope(scope, 'InceptionV4', [inputs], reuse=reuse), \
       slim.arg_scope([slim.batch_norm], is_training=is_training):
     net = inception_utils.layers(inputs, _ROWS, end_points)
-    if create_aux_logits and num_classes:
-      with tf.variable_scope('AuxLogits'):
-        features = inception_utils.auxiliary_features(
-            end_points['Mixed_6h'], pool='AvgPool_1a_5x5', conv='Conv2d_2a')
-        end_points['AuxLogits'] = slim.fully_connected(
-            slim.flatten(features), num_classes, activation_fn=None, scope='Aux_logits')
+    if inception_utils.has_auxiliary_head(inputs, num_classes, create_aux_logits, is_training):
+      end_points['AuxLogits'] = inception_utils.dense_auxiliary_logits(
+          end_points['Mixed_6h'], num_classes, pool='AvgPool_1a_5x5', conv='Conv2d_2a',
+          scope='Aux_logits')
     return inception_utils.dense_head(
         net, num_classes, end_points, dropout_keep_prob=dropout_keep_prob,
         is_training=is_training)

@@ -22,7 +22,7 @@ def lenet(inputs, num_classes=10, *, is_training=False, dropout_keep_prob=0.5,
   """Build LeNet.
 
   Args:
-    inputs: images [batch, height, width, channels], any floating dtype.
+    inputs: images [batch, height, width, channels], any floating dtype; of a known size.
     num_classes: integer, or 0 or None for the features before the dropout.
     is_training: whether dropout acts.
     dropout_keep_prob: share of the activations that dropout keeps.
@@ -31,7 +31,11 @@ def lenet(inputs, num_classes=10, *, is_training=False, dropout_keep_prob=0.5,
 
   Returns:
     (logits [batch, num_classes], dict of end points).
+
+  Raises:
+    ValueError: the images are too small, or their size is unknown.
   """
+  model_utils.known_size(inputs, 'fc3 of lenet')
   end_points = {}
   with tf.variable_scope(scope, 'LeNet', [inputs], reuse=reuse):
     net = end_points['conv1'] = slim.conv2d(inputs, 32, 5, scope='conv1')

@@ -1,4 +1,4 @@
-"""The rows that MobileNets are tables of, their interpreter, arg scope and head."""
+"""The rows that MobileNets are tables of, their interpreter and arg scope."""
 import typing
 
 from images.models import model_utils
@@ -54,60 +54,50 @@ def mobilenet_arg_scope(weight_decay=0.00004, *, decay=0.997):
     return scope
 
 
-def declare(name, *, scope, rows, multiplier=1.0):
-  """Return the network function of one published MobileNet of version 2 or 3.
+def layers(net, rows, multiplier):
+  """Interpret the rows; return the net and its end points, layers before their insides."""
+  outputs, insides = {}, {}
+  for number, row in enumerate(rows, start=1):
+    net, inside = _BUILDERS[type(row)](net, row, multiplier)
+    outputs[f'layer_{number}'] = net
+    insides.update({f'layer_{number}/{key}': value for key, value in inside.items()})
+  return net, {**outputs, **insides}
+
+
+def declare(name, *, scope, rows, multiplier=1.0, interpret=layers, pool='global_pool',
+            num_classes=1001, dropout_keep_prob=0.8):
+  """Return the network function of one published MobileNet.
 
   Args:
     name: string, the published name.
     scope: string, the default variable scope.
-    rows: tuple of Conv, Block and Pool.
+    rows: tuple, the layers; of Conv, Block and Pool for `layers`.
     multiplier: factor of the channels of every layer.
+    interpret: function (images, rows, multiplier) to (net, end points).
+    pool: string, the end point of the average before the logits.
+    num_classes: integer, the function's default.
+    dropout_keep_prob: the function's default.
   """
   default_scope = scope
 
   @model_utils.network(default_image_size=224)
-  def mobilenet(inputs, num_classes=1001, *, is_training=True, dropout_keep_prob=0.8,
-                spatial_squeeze=True, reuse=None, scope=default_scope):
+  def mobilenet(inputs, num_classes=num_classes, *, is_training=True,
+                dropout_keep_prob=dropout_keep_prob, spatial_squeeze=True, reuse=None,
+                scope=default_scope):
     with tf.variable_scope(scope, default_scope, [inputs], reuse=reuse), \
         slim.arg_scope([slim.batch_norm], is_training=is_training):
-      net, end_points = _layers(inputs, rows, multiplier)
-      return head(net, num_classes, end_points, 'global_pool', is_training=is_training,
-                  dropout_keep_prob=dropout_keep_prob, spatial_squeeze=spatial_squeeze)
+      net, end_points = interpret(inputs, rows, multiplier)
+      return model_utils.conv_head(
+          net, num_classes, end_points, pool=pool, is_training=is_training,
+          dropout_keep_prob=dropout_keep_prob, spatial_squeeze=spatial_squeeze)
 
-  return model_utils.named(mobilenet, name, f'{len(rows)} layers, {multiplier} times as wide')
-
-
-def head(net, num_classes, end_points, pool_name, *, is_training, dropout_keep_prob,
-         spatial_squeeze):
-  """Average over all positions and predict; return (logits or features, end points)."""
-  with tf.variable_scope('Logits'):
-    net = end_points[pool_name] = tf.reduce_mean(net, [1, 2], keepdims=True, name=pool_name)
-    if not num_classes:
-      return net, end_points
-    net = slim.dropout(net, dropout_keep_prob, is_training=is_training, scope='Dropout')
-    net = slim.conv2d(net, num_classes, 1, activation_fn=None, normalizer_fn=None,
-                      scope='Conv2d_1c_1x1')
-    if spatial_squeeze:
-      net = tf.squeeze(net, [1, 2], name='SpatialSqueeze')
-  end_points['Logits'] = net
-  end_points['Predictions'] = slim.softmax(net, scope='Predictions')
-  return net, end_points
+  return model_utils.named(mobilenet, name, f'{multiplier} times as wide as the paper')
 
 
 def make_divisible(channels, divisor=8):
   """Round to a multiple of the divisor, half of it up, but lose at most a tenth."""
   rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
   return rounded if rounded >= 0.9 * channels else rounded + divisor
-
-
-def _layers(net, rows, multiplier):
-  """Interpret the rows; return the net and its end points, layers before their insides."""
-  layers, insides = {}, {}
-  for number, row in enumerate(rows, start=1):
-    net, inside = _BUILDERS[type(row)](net, row, multiplier)
-    layers[f'layer_{number}'] = net
-    insides.update({f'layer_{number}/{key}': value for key, value in inside.items()})
-  return net, {**layers, **insides}
 
 
 def _conv(net, row, multiplier):
@@ -118,7 +108,7 @@ def _conv(net, row, multiplier):
 
 
 def _pool(net, _, __):
-  return tf.reduce_mean(net, [1, 2], keepdims=True), {}
+  return model_utils.average(net), {}
 
 
 def _block(net, row, multiplier):
@@ -147,7 +137,7 @@ def _squeeze_excite(net):
   """Weigh the channels by what they are on average (1709.01507)."""
   with tf.variable_scope('squeeze_excite'), slim.arg_scope([slim.conv2d], normalizer_fn=None):
     channels = int(net.shape[-1])
-    weights = tf.reduce_mean(net, [1, 2], keepdims=True)
+    weights = model_utils.average(net)
     weights = slim.conv2d(weights, make_divisible(channels / 4), 1, activation_fn=tf.nn.relu,
                           scope='Conv')
     weights = slim.conv2d(

@@ -67,45 +67,29 @@ models_map = {
     'pnasnet_large': pnasnet.pnasnet_large,
 }
 
+
+def _all(prefix, arg_scope):
+  """Return the arg scope under the name of each network that begins with `prefix`."""
+  return {name: arg_scope for name in models_map if name.startswith(prefix)}
+
+
 arg_scopes_map = {
     'lenet': lenet.lenet_arg_scope,
     'cifarnet': cifarnet.cifarnet_arg_scope,
     'alexnet_v2': alexnet.alexnet_v2_arg_scope,
     'overfeat': overfeat.overfeat_arg_scope,
-    'vgg_a': vgg.vgg_arg_scope,
-    'vgg_16': vgg.vgg_arg_scope,
-    'vgg_19': vgg.vgg_arg_scope,
-    'resnet_v1_50': resnet_utils.resnet_arg_scope,
-    'resnet_v1_101': resnet_utils.resnet_arg_scope,
-    'resnet_v1_152': resnet_utils.resnet_arg_scope,
-    'resnet_v1_200': resnet_utils.resnet_arg_scope,
-    'resnet_v2_50': resnet_utils.resnet_arg_scope,
-    'resnet_v2_101': resnet_utils.resnet_arg_scope,
-    'resnet_v2_152': resnet_utils.resnet_arg_scope,
-    'resnet_v2_200': resnet_utils.resnet_arg_scope,
-    'mobilenet_v1': mobilenet_v1.mobilenet_v1_arg_scope,
-    'mobilenet_v1_075': mobilenet_v1.mobilenet_v1_arg_scope,
-    'mobilenet_v1_050': mobilenet_v1.mobilenet_v1_arg_scope,
-    'mobilenet_v1_025': mobilenet_v1.mobilenet_v1_arg_scope,
-    'mobilenet_v2': mobilenet_utils.mobilenet_arg_scope,
-    'mobilenet_v2_140': mobilenet_utils.mobilenet_arg_scope,
-    'mobilenet_v2_035': mobilenet_utils.mobilenet_arg_scope,
-    'mobilenet_v3_large': mobilenet_utils.mobilenet_arg_scope,
-    'mobilenet_v3_small': mobilenet_utils.mobilenet_arg_scope,
-    'mobilenet_v3_large_minimalistic': mobilenet_utils.mobilenet_arg_scope,
-    'mobilenet_v3_small_minimalistic': mobilenet_utils.mobilenet_arg_scope,
-    'mobilenet_edgetpu': mobilenet_utils.mobilenet_arg_scope,
-    'mobilenet_edgetpu_075': mobilenet_utils.mobilenet_arg_scope,
-    'inception_v1': inception_utils.inception_arg_scope,
-    'inception_v2': inception_utils.inception_arg_scope,
-    'inception_v3': inception_utils.inception_arg_scope,
-    'inception_v4': inception_utils.inception_arg_scope,
+    **_all('vgg_', vgg.vgg_arg_scope),
+    **_all('resnet_', resnet_utils.resnet_arg_scope),
+    **_all('mobilenet_v1', mobilenet_v1.mobilenet_v1_arg_scope),
+    **_all('mobilenet_v2', mobilenet_utils.mobilenet_arg_scope),
+    **_all('mobilenet_v3', mobilenet_utils.mobilenet_arg_scope),
+    **_all('mobilenet_edgetpu', mobilenet_utils.mobilenet_arg_scope),
+    **_all('inception_v', inception_utils.inception_arg_scope),
     'inception_resnet_v2': inception_resnet_v2.inception_resnet_v2_arg_scope,
     'nasnet_cifar': nasnet.nasnet_cifar_arg_scope,
     'nasnet_mobile': nasnet.nasnet_mobile_arg_scope,
     'nasnet_large': nasnet.nasnet_large_arg_scope,
-    'pnasnet_mobile': pnasnet.pnasnet_arg_scope,
-    'pnasnet_large': pnasnet.pnasnet_arg_scope,
+    **_all('pnasnet_', pnasnet.pnasnet_arg_scope),
 }
 
 

@@ -35,9 +35,27 @@ def _check_images(inputs, smallest, name):
     raise ValueError(f'inputs of {name} must be [batch, height, width, channels], '
                      f'got the shape {inputs.shape}')
   height, width = inputs.shape.as_list()[1:3]
-  if min(height or smallest, width or smallest) < smallest:
+  if any(size is not None and size < smallest for size in (height, width)):
     raise ValueError(f'inputs of {name} are {height} x {width} pixels, too small: the '
                      f'smallest size is {smallest} x {smallest}; use larger images')
+
+
+def known_size(net, layer):
+  """Return [height, width] of `net`, which the shape of the layer's weights depends on.
+
+  Args:
+    net: tensor [batch, height, width, channels].
+    layer: string, what needs the size.
+
+  Raises:
+    ValueError: height or width is unknown while the graph is built.
+  """
+  size = net.shape.as_list()[1:3]
+  if None in size:
+    raise ValueError(f'{layer} has weights for every position, but the height or width of '
+                     'the images is unknown: resize them to one size, or tell it with '
+                     'images.set_shape([None, height, width, 3])')
+  return size
 
 
 def named(network_function, name, what):
@@ -66,36 +84,43 @@ def named(network_function, name, what):
   return network_function
 
 
-def wide_head(net, num_classes, scope, collection, *, is_training, dropout_keep_prob,
-              spatial_squeeze, global_pool):
-  """Finish AlexNet, OverFeat and VGG: fc7 and fc8 with dropout before each of them.
+def average(net, name='average'):
+  """Return the average over all positions, [batch, 1, 1, channels], in the dtype of `net`.
+
+  It is computed in float32: a sum of thousands of half-precision numbers loses its digits.
+  """
+  mean = tf.reduce_mean(tf.cast(net, tf.float32), [1, 2], keepdims=True, name=name)
+  return tf.cast(mean, net.dtype)
+
+
+def conv_head(net, num_classes, end_points, *, pool, is_training, dropout_keep_prob,
+              spatial_squeeze, scope='Conv2d_1c_1x1', pre_logits=False):
+  """Average, drop out and predict with a 1x1 convolution: MobileNets, Inception v1 to v3.
 
   Args:
-    net: output of fc6, [batch, height, width, channels]; one position where the
-      image has the default size.
-    num_classes: integer, or 0 or None for the output of fc7.
-    scope: string, the variable scope of the network.
-    collection: string, the collection of end points so far.
+    net: tensor [batch, height, width, channels].
+    num_classes: integer, or 0 or None for the averaged features.
+    end_points: dict, is added to.
+    pool: string, the end point of the average.
     is_training: whether dropout acts.
     dropout_keep_prob: share of the activations that dropout keeps.
-    spatial_squeeze: whether logits are [batch, num_classes] instead of rank 4; larger
-      images are then averaged over their positions, as with `global_pool`.
-    global_pool: whether to average over all positions before fc8.
+    spatial_squeeze: whether logits are [batch, num_classes], not rank 4.
+    scope: string, of the convolution.
+    pre_logits: whether what the convolution sees is an end point.
 
   Returns:
-    (logits or features, dict of end points).
+    (logits or features, end points).
   """
-  net = slim.dropout(net, dropout_keep_prob, is_training=is_training, scope='dropout6')
-  net = slim.conv2d(net, 4096, 1, scope='fc7')
-  end_points = slim.utils.convert_collection_to_dict(collection, clear_collection=True)
-  if global_pool or (num_classes and spatial_squeeze and net.shape[1:3] != [1, 1]):
-    net = end_points['global_pool'] = tf.reduce_mean(net, [1, 2], keepdims=True)
-  if not num_classes:
-    return net, end_points
-  net = slim.dropout(net, dropout_keep_prob, is_training=is_training, scope='dropout7')
-  net = slim.conv2d(net, num_classes, 1, activation_fn=None, normalizer_fn=None,
-                    biases_initializer=tf.zeros_initializer(), scope='fc8')
-  if spatial_squeeze:
-    net = tf.squeeze(net, [1, 2], name='fc8/squeezed')
-  end_points[f'{scope}/fc8'] = net  # sic: squeezed
+  with tf.variable_scope('Logits'):
+    net = end_points[pool] = average(net, pool)
+    if not num_classes:
+      return net, end_points
+    net = slim.dropout(net, dropout_keep_prob, is_training=is_training, scope='Dropout')
+    if pre_logits:
+      end_points['PreLogits'] = net
+    net = slim.conv2d(net, num_classes, 1, activation_fn=None, normalizer_fn=None, scope=scope)
+    if spatial_squeeze:
+      net = tf.squeeze(net, [1, 2], name='SpatialSqueeze')
+  end_points['Logits'] = net
+  end_points['Predictions'] = slim.softmax(net, scope='Predictions')
   return net, end_points

@@ -55,14 +55,11 @@ def declare(name, plan, *, default_image_size):
   def nasnet(inputs, num_classes=1001, *, is_training=True,
              dropout_keep_prob=plan.dropout_keep_prob,
              drop_path_keep_prob=plan.drop_path_keep_prob):
-    path_keep_prob = drop_path_schedule(
-        plan, drop_path_keep_prob if is_training else 1.0)
+    path_keep_prob = drop_path_schedule(plan, drop_path_keep_prob if is_training else 1.0)
     aux_classes = num_classes if is_training else None
     end_points = {}
     with slim.arg_scope([slim.batch_norm], is_training=is_training):
-      stem = _stem(inputs, plan, path_keep_prob)
-      end_points['Stem'] = stem[-1]
-      net = _stack(stem, plan, path_keep_prob, aux_classes, end_points)
+      net = _stack(_stem(inputs, plan), plan, path_keep_prob, aux_classes, end_points)
       return _head(net, num_classes, end_points, is_training, dropout_keep_prob)
 
   return model_utils.named(nasnet, name, f'{plan.cells} cells of {plan.filters} filters and more')
@@ -83,7 +80,8 @@ def drop_path_schedule(plan, keep_prob):
   return lambda number: 1.0 - progress * ((number + 1) / count * (1.0 - keep_prob))
 
 
-def build_cell(net, previous, cell, *, scope, filters, stride=1, keep_prob=None):
+def build_cell(net, previous, cell, *, scope, filters, stride=1, halve_previous=False,
+               keep_prob=None):
   """Build one cell.
 
   Args:
@@ -93,20 +91,21 @@ def build_cell(net, previous, cell, *, scope, filters, stride=1, keep_prob=None)
     scope: string, the variable scope.
     filters: integer, channels of each state that the cell makes.
     stride: integer, stride of the operations on states 0 and 1.
+    halve_previous: whether `previous` is twice as high and wide as `net`; told, because
+      the shapes need not be known.
     keep_prob: scalar tensor, the probability to keep a path, or None for one.
 
   Returns:
     Tensor [batch, height / stride, width / stride, filters * len(cell.outputs)].
   """
   with tf.variable_scope(scope):
-    previous = net if previous is None else _fit_previous(previous, net, filters)
-    net = slim.conv2d(tf.nn.relu(net), filters, 1, scope='1x1')
-    states = [slim.batch_norm(net, scope='beginning_bn'), previous]
+    previous = net if previous is None else _fit_previous(previous, filters, halve_previous)
+    states = [_conv(tf.nn.relu(net), filters, '1x1', 'beginning_bn'), previous]
     for number, (left, right) in enumerate(cell.sums):
       with tf.variable_scope(f'comb_iter_{number}'):
         states.append(_branch('left', states, left, filters, stride, keep_prob)
                       + _branch('right', states, right, filters, stride, keep_prob))
-    return _concatenate(states, cell.outputs)
+    return _concatenate(states, cell.outputs, filters)
 
 
 def _branch(side, states, operation_and_state, filters, stride, keep_prob):
@@ -114,9 +113,7 @@ def _branch(side, states, operation_and_state, filters, stride, keep_prob):
   operation, state = operation_and_state
   with tf.variable_scope(side):
     net = _operate(states[state], operation, filters, stride if state < 2 else 1)
-    if keep_prob is None or operation == 'none':
-      return net
-    return _drop_path(net, keep_prob)
+    return net if keep_prob is None or operation == 'none' else _drop_path(net, keep_prob)
 
 
 def _operate(net, operation, filters, stride):
@@ -133,15 +130,16 @@ def _operate(net, operation, filters, stride):
   if kind:
     pool = {'avg_pool': slim.avg_pool2d, 'max_pool': slim.max_pool2d}[kind]
     net = pool(net, int(kernel[0]), stride=stride, padding='SAME')
-    return net if net.shape[-1] == filters else _project(net, filters)
+    return net if net.shape[-1] == filters else _conv(net, filters, '1x1', 'bn_1')
   if stride > 1 or net.shape[-1] != filters:
-    net = _project(tf.nn.relu(net), filters, stride)
+    net = _conv(tf.nn.relu(net), filters, '1x1', 'bn_1', stride=stride)
   return net
 
 
-def _project(net, filters, stride=1):
-  net = slim.conv2d(net, filters, 1, stride=stride, scope='1x1')
-  return slim.batch_norm(net, scope='bn_1')
+def _conv(net, filters, scope, norm_scope, *, kernel=1, **kwargs):
+  """Convolve, then normalize under a name of its own."""
+  return slim.batch_norm(slim.conv2d(net, filters, kernel, scope=scope, **kwargs),
+                         scope=norm_scope)
 
 
 def _drop_path(net, keep_prob):
@@ -151,13 +149,12 @@ def _drop_path(net, keep_prob):
   return net * tf.cast(kept, net.dtype)
 
 
-def _fit_previous(previous, net, filters):
-  """Give the output of the cell before the size of `net`, and the cell's channels."""
-  if previous.shape[1:3] != net.shape[1:3]:
+def _fit_previous(previous, filters, halve):
+  """Give the output of the cell before the size and channels of the cell's states."""
+  if halve:
     return _halve(tf.nn.relu(previous), filters)
   if previous.shape[-1] != filters:
-    previous = slim.conv2d(tf.nn.relu(previous), filters, 1, scope='prev_1x1')
-    previous = slim.batch_norm(previous, scope='prev_bn')
+    previous = _conv(tf.nn.relu(previous), filters, 'prev_1x1', 'prev_bn')
   return previous
 
 
@@ -170,77 +167,82 @@ def _halve(net, filters):
   return slim.batch_norm(tf.concat([even, odd], 3), scope='final_path_bn')
 
 
-def _concatenate(states, outputs):
-  """Concatenate states, after having made them equal to the last one in shape."""
-  last, nets = states[-1], []
+def _concatenate(states, outputs, filters):
+  """Concatenate states; that of the first cell's lone input is projected to the filters."""
+  nets = []
   with tf.variable_scope('cell_output'):
     for state in outputs:
-      net, filters = states[state], int(last.shape[-1])
-      with tf.variable_scope(f'reduction_{state}'):
-        if net.shape[1:3] != last.shape[1:3]:
-          net = _halve(net, filters)
-        elif net.shape[-1] != filters:
-          net = slim.conv2d(net, filters, 1, scope='path_conv')
-          net = slim.batch_norm(net, scope='path_bn')
+      net = states[state]
+      if net.shape[-1] != filters:
+        with tf.variable_scope(f'reduction_{state}'):
+          net = _conv(net, filters, 'path_conv', 'path_bn')
       nets.append(net)
-    return tf.concat(nets, 3)
+  return tf.concat(nets, 3)
 
 
-def _stem(inputs, plan, path_keep_prob):
-  """Return the outputs that the first cell may see; the first of them can be None."""
-  if not plan.imagenet_stem:
-    net = slim.conv2d(inputs, plan.stem_filters, 3, scope='l1_stem_3x3')
-    return [None, slim.batch_norm(net, scope='l1_stem_bn')]
-  net = slim.conv2d(inputs, plan.stem_filters, 3, stride=2, padding='VALID', scope='conv0')
-  outputs = [None, slim.batch_norm(net, scope='conv0_bn')]
-  for number, scaling in enumerate((0.25, 0.5)):
-    outputs.append(build_cell(
-        outputs[-1], outputs[-2], plan.reduction or plan.normal, scope=f'cell_stem_{number}',
-        filters=int(plan.filters * scaling), stride=2, keep_prob=path_keep_prob(number)))
-  return outputs
+def _stem(inputs, plan):
+  """Return what the first cell sees."""
+  if plan.imagenet_stem:
+    return _conv(inputs, plan.stem_filters, 'conv0', 'conv0_bn', kernel=3, stride=2,
+                 padding='VALID')
+  return _conv(inputs, plan.stem_filters, 'l1_stem_3x3', 'l1_stem_bn', kernel=3)
 
 
-def _stack(outputs, plan, path_keep_prob, aux_classes, end_points):
-  """Stack the cells, with two reductions and the auxiliary head before the second."""
+def _cells(plan):
+  """Return a row (scope, cell, factor of the filters, stride, reach) for each cell.
+
+  The second input of a cell is the output that lies `reach` outputs back.
+  """
   reductions = [plan.cells // 3, plan.cells * 2 // 3]
-  number = len(outputs) - 2
+  reducing = plan.reduction or plan.normal
+  rows = []
+  if plan.imagenet_stem:
+    rows = [('cell_stem_0', reducing, 0.25, 2, 2), ('cell_stem_1', reducing, 0.5, 2, 2)]
   for index in range(plan.cells):
-    filters = plan.filters * 2**sum(index >= reduction for reduction in reductions)
-    previous, stride = outputs[-2], 1
-    if index in reductions and not plan.reduction:
-      stride = 2
-    elif index in reductions:
+    factor = 2**sum(index >= reduction for reduction in reductions)
+    stride, reach = 1, 2
+    if index in reductions and plan.reduction:
       name = f'reduction_cell_{reductions.index(index)}'
-      outputs.append(build_cell(outputs[-1], previous, plan.reduction, scope=name, stride=2,
-                                filters=filters, keep_prob=path_keep_prob(number)))
-      end_points[name.title()] = outputs[-1]
-      number += 1
-      previous = previous if plan.skip_reduction else outputs[-2]
-    outputs.append(build_cell(outputs[-1], previous, plan.normal, scope=f'cell_{index}',
-                              stride=stride, filters=filters, keep_prob=path_keep_prob(number)))
-    end_points[f'Cell_{index}'] = outputs[-1]
-    number += 1
-    if index == reductions[1] - 1 and aux_classes:
-      end_points['AuxLogits'] = _auxiliary_logits(outputs[-1], aux_classes, f'aux_{index}')
-  return outputs[-1]
+      rows.append((name, plan.reduction, factor, 2, 2))
+      reach = 3 if plan.skip_reduction else 2
+    elif index in reductions:
+      stride = 2
+    rows.append((f'cell_{index}', plan.normal, factor, stride, reach))
+  return rows
+
+
+def _stack(net, plan, path_keep_prob, aux_classes, end_points):
+  """Stack the cells, with the auxiliary head before the second reduction."""
+  outputs, halved = [None, net], False
+  end_points['Stem'] = net
+  aux_index = plan.cells * 2 // 3 - 1
+  for number, (scope, cell, factor, stride, reach) in enumerate(_cells(plan)):
+    net = build_cell(net, outputs[-reach], cell, scope=scope, filters=int(plan.filters * factor),
+                     stride=stride, halve_previous=halved, keep_prob=path_keep_prob(number))
+    outputs.append(net)
+    halved = stride == 2
+    end_points['Stem' if scope.startswith('cell_stem') else scope.title()] = net
+    if scope == f'cell_{aux_index}' and aux_classes:
+      end_points['AuxLogits'] = _auxiliary_logits(net, aux_classes, f'aux_{aux_index}')
+  return net
 
 
 def _auxiliary_logits(net, num_classes, scope):
   """Return logits [batch, num_classes] of the auxiliary head."""
   with tf.variable_scope(scope), tf.variable_scope('aux_logits'):
-    window = [min(5, size) for size in net.shape.as_list()[1:3]]
+    window = [min(5, size) for size in model_utils.known_size(net, 'the auxiliary head')]
     net = slim.avg_pool2d(tf.nn.relu(net), window, stride=3, padding='VALID')
-    net = slim.conv2d(net, 128, 1, scope='proj')
-    net = tf.nn.relu(slim.batch_norm(net, scope='aux_bn0'))
-    net = slim.conv2d(net, 768, net.shape.as_list()[1:3], padding='VALID', scope='Conv')
-    net = tf.nn.relu(slim.batch_norm(net, scope='aux_bn1'))
+    net = tf.nn.relu(_conv(net, 128, 'proj', 'aux_bn0'))
+    net = tf.nn.relu(_conv(net, 768, 'Conv', 'aux_bn1', kernel=net.shape.as_list()[1:3],
+                           padding='VALID'))
     return slim.fully_connected(slim.flatten(net), num_classes, scope='FC')
 
 
 def _head(net, num_classes, end_points, is_training, dropout_keep_prob):
   """Average and predict; return (logits or features, end points)."""
   with tf.variable_scope('final_layer'):
-    net = end_points['global_pool'] = tf.reduce_mean(tf.nn.relu(net), [1, 2])
+    net = end_points['global_pool'] = tf.squeeze(
+        model_utils.average(tf.nn.relu(net)), [1, 2])
     if not num_classes:
       return net, end_points
     net = slim.dropout(net, dropout_keep_prob, is_training=is_training)

@@ -101,8 +101,7 @@ def _blocks(net, units, bottleneck, collection):
 def _head(net, num_classes, end_points, scope, *, global_pool, spatial_squeeze):
   """Return (logits or features, end points)."""
   if global_pool:
-    net = tf.reduce_mean(net, [1, 2], keepdims=True, name='pool5')
-    end_points['global_pool'] = net
+    net = end_points['global_pool'] = model_utils.average(net, 'pool5')
   if not num_classes:
     return net, end_points
   net = slim.conv2d(net, num_classes, 1, activation_fn=None, normalizer_fn=None, scope='logits')

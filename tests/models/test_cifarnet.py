@@ -22,3 +22,8 @@ def test_without_classes_it_gives_features():
 def test_too_small_images_are_told_the_smallest_size():
   with tf.Graph().as_default(), pytest.raises(ValueError, match='cifarnet .*size is 4 x 4'):
     cifarnet.cifarnet(tf.zeros([2, 32, 3, 3]))
+
+
+def test_images_of_unknown_size_are_told_what_to_do():
+  with tf.Graph().as_default(), pytest.raises(ValueError, match='cifarnet .*set_shape'):
+    cifarnet.cifarnet(tf.placeholder(tf.float32, [2, 32, None, 3]))

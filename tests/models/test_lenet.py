@@ -15,3 +15,8 @@ def test_images_may_be_small():
 def test_too_small_images_are_told_the_smallest_size():
   with tf.Graph().as_default(), pytest.raises(ValueError, match='lenet .*size is 4 x 4'):
     lenet.lenet(tf.zeros([2, 3, 3, 1]))
+
+
+def test_images_of_unknown_size_are_told_what_to_do():
+  with tf.Graph().as_default(), pytest.raises(ValueError, match='lenet .*set_shape'):
+    lenet.lenet(tf.placeholder(tf.float32, [2, 32, None, 1]))

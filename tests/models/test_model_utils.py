@@ -1,4 +1,5 @@
 """The decorator of network functions knows their sizes and checks their images."""
+import numpy as np
 import pytest
 
 from images.models import model_utils
@@ -21,7 +22,7 @@ def test_images_that_are_large_enough_or_of_unknown_size_pass(size):
     _network(tf.placeholder(tf.float32, [None, *size, 3]))
 
 
-@pytest.mark.parametrize('size', [[7, 8], [8, 7], [None, 7]])
+@pytest.mark.parametrize('size', [[7, 8], [8, 7], [None, 7], [0, 8]])
 def test_small_images_are_told_the_smallest_size(size):
   with tf.Graph().as_default():
     images = tf.placeholder(tf.float32, [None, *size, 3])
@@ -32,3 +33,13 @@ def test_small_images_are_told_the_smallest_size(size):
 def test_images_need_four_dimensions():
   with tf.Graph().as_default(), pytest.raises(ValueError, match='batch, height, width'):
     _network(tf.zeros([32, 32, 3]))
+
+
+@pytest.mark.parametrize('dtype', [tf.float32, tf.float16, tf.bfloat16])
+def test_the_average_of_many_positions_keeps_its_digits(dtype):
+  values = np.linspace(0, 1, 112 * 112 * 2).reshape(1, 112, 112, 2)
+  with tf.Graph().as_default(), tf.Session() as session:
+    average = model_utils.average(tf.constant(values, dtype))
+    assert average.dtype == dtype
+    assert average.shape == [1, 1, 1, 2]
+    np.testing.assert_allclose(session.run(average).astype(np.float32).ravel(), 0.5, rtol=4e-3)

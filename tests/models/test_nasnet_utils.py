@@ -3,10 +3,12 @@ import numpy as np
 import pytest
 
 from images.models import nasnet, nasnet_utils, pnasnet
+from images.utils import precision_utils
 from images.utils.tf1 import slim, tf
+from tests.models import zoo
 
 _PLAN = nasnet_utils.Plan(
-    nasnet_utils.Cell(sums=((('separable_3x3', 0), ('none', 1)),), outputs=(0, 1, 2)),
+    nasnet_utils.Cell(sums=((('separable_3x3', 0), ('none', 1)),), outputs=(2,)),
     reduction=None, cells=3, filters=4, stem_filters=8, imagenet_stem=False,
     drop_path_keep_prob=0.5, drop_path_steps=100)
 
@@ -14,8 +16,9 @@ _PLAN = nasnet_utils.Plan(
 def test_a_cell_fits_its_inputs_to_each_other():
   with tf.Graph().as_default():
     net, previous = tf.zeros([2, 4, 4, 7]), tf.zeros([2, 7, 7, 5])
-    output = nasnet_utils.build_cell(net, previous, _PLAN.normal, scope='cell', filters=3)
-    assert output.shape == [2, 4, 4, 9]
+    output = nasnet_utils.build_cell(net, previous, _PLAN.normal, scope='cell', filters=3,
+                                     halve_previous=True)
+    assert output.shape == [2, 4, 4, 3]
     names = {v.op.name for v in tf.trainable_variables()}
     assert {'cell/path1_conv/weights', 'cell/path2_conv/weights'} <= names
 
@@ -54,8 +57,35 @@ def test_without_classes_a_network_gives_features():
   network = nasnet_utils.declare('tiny', _PLAN, default_image_size=8)
   with tf.Graph().as_default(), slim.arg_scope(nasnet_utils.nasnet_arg_scope(0.0)):
     features, end_points = network(tf.zeros([2, 37, 20, 3]), 0)
-    assert features.shape == [2, 3 * 16]
+    assert features.shape == [2, 16]
     assert not {'AuxLogits', 'Logits'} & set(end_points)
+
+
+def test_cells_and_heads_compute_in_float16():
+  network = precision_utils.computing_in(
+      tf.float16, nasnet_utils.declare('tiny', _PLAN, default_image_size=8))
+  with zoo.graph(), slim.arg_scope(nasnet_utils.nasnet_arg_scope(0.0)):
+    logits, end_points = network(tf.zeros([2, 8, 8, 3]), num_classes=10)
+    zoo.check_precision(tf.reduce_sum(tf.cast(logits + end_points['AuxLogits'], tf.float32)),
+                        tf.float16)
+
+
+def test_the_variables_do_not_depend_on_the_image_size():
+  tables = []
+  plan = _PLAN._replace(imagenet_stem=True, reduction=_PLAN.normal)
+  network = nasnet_utils.declare('tiny', plan, default_image_size=8)
+  for size in (3, 64, None):
+    with tf.Graph().as_default(), slim.arg_scope(nasnet_utils.nasnet_arg_scope(0.0)):
+      logits, _ = network(tf.placeholder(tf.float32, [2, size, size, 3]), 10, is_training=False)
+      assert logits.shape == [2, 10]
+      tables.append([(v.op.name, v.shape.as_list()) for v in tf.global_variables()])
+  assert tables[0] == tables[1] == tables[2]
+
+
+def test_the_auxiliary_head_needs_to_know_the_image_size():
+  network = nasnet_utils.declare('tiny', _PLAN, default_image_size=8)
+  with tf.Graph().as_default(), pytest.raises(ValueError, match='auxiliary head .*set_shape'):
+    network(tf.placeholder(tf.float32, [2, None, 8, 3]), 10)
 
 
 def test_too_small_images_are_told_the_smallest_size():

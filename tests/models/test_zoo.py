@@ -77,3 +77,14 @@ def _check_half_precision(session, net, golden):
   before, after = zoo.train(session, net, zoo.feed(net, golden['num_classes']))
   assert np.isfinite(before['norm'])
   assert after < before['loss']
+
+
+@pytest.mark.parametrize(('name', 'size'), [
+    ('lenet', 28), ('cifarnet', 32), ('alexnet_v2', 195), ('overfeat', 231), ('vgg_a', 224),
+    ('resnet_v1_50', 64), ('resnet_v2_50', 64), ('mobilenet_v1_025', 64), ('mobilenet_v2_035', 64),
+    ('mobilenet_v3_small', 64), ('inception_v2', 64), ('inception_v3', 75)])
+def test_layers_compute_in_float16_and_variables_are_float32(name, size):
+  with zoo.graph():
+    net = zoo.build(name, batch=2, size=size, num_classes=10, is_training=True, dtype=tf.float16,
+                    weight_decay=4e-5)
+    zoo.check_precision(net.loss + tf.losses.get_regularization_loss(), tf.float16)

@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import json
 import pathlib
+import re
 import types
 
 import numpy as np
@@ -165,6 +166,28 @@ def _ancestors(operation, kind):
 
 def _digest(lines):
   return hashlib.sha256('\n'.join(lines).encode()).hexdigest()[:16]
+
+
+def check_precision(loss, dtype):
+  """Assert that the default graph computes in `dtype` and remembers in float32.
+
+  Args:
+    loss: scalar tensor, what all trainable variables are trained for.
+    dtype: tf.float16 or tf.bfloat16.
+  """
+  variables = tf.trainable_variables()
+  gradients = tf.gradients(loss, variables)
+  assert {v.dtype.base_dtype for v in tf.model_variables()} == {tf.float32}
+  assert [v.op.name for v, g in zip(variables, gradients)
+          if g is None or g.dtype != tf.float32] == []
+  operations = tf.get_default_graph().get_operations()
+  assert [op.name for op in operations if re.search('Conv|MatMul|Pool|FusedBatchNorm', op.type)
+          and op.get_attr('T') != dtype] == []
+  norms = [op for op in operations if op.type == 'FusedBatchNormV3']
+  assert len(norms) == sum(v.op.name.endswith('/beta') for v in variables)
+  assert {tensor.dtype for op in norms for tensor in op.inputs[1:]} <= {tf.float32}
+  assert [op.name for op in operations
+          if tf.float64 in {tensor.dtype for tensor in [*op.inputs, *op.outputs]}] == []
 
 
 def check_against(reference_fn, name, *, size, num_classes=10, batch=2, is_training=False):
