@@ -1,10 +1,5 @@
-import contextlib
 import json
-import os
-import pathlib
-import signal
 import socket
-import time
 
 import pytest
 
@@ -76,39 +71,34 @@ def test_error_of_the_chief_alone_ends_both(data, tmp_path):
   assert f'--output_dir={file} cannot be written' in output
 
 
-def process_of_rank(rank, output_dir):
-  """Return the id of the process that trains as `rank` in `output_dir`; None if it is gone."""
-  for folder in pathlib.Path('/proc').glob('[0-9]*'):
-    with contextlib.suppress(OSError):
-      words = (folder / 'cmdline').read_bytes().split(b'\0')
-      environment = (folder / 'environ').read_bytes().split(b'\0')
-      if (words[1:2] == [str(command_line.SCRIPT).encode()]
-          and f'--output_dir={output_dir}'.encode() in words
-          and f'HOROVOD_RANK={rank}'.encode() in environment):
-        return int(folder.name)
-  return None
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not os.path.isdir('/proc/self'), reason='finds the rank in /proc')
-def test_killed_rank_ends_the_other(data, tmp_path):
+def test_flags_that_differ_end_all_before_the_first_step(data, tmp_path):
+  """The launcher of this test gives each rank another seed."""
   pytest.importorskip('horovod.tensorflow', exc_type=ImportError)
-  process = command_line.start({
-      **command_line.TINY, 'enable_paisoar': True, 'dataset_dir': data, 'output_dir': tmp_path,
-      'stop_at_step': 10**6, 'num_epochs': 10**6, 'log_loss_every_n_iters': 10**6,
-      'save_checkpoint_every_n_iters': 100}, launcher=TWO_RANKS)
-  try:
-    deadline = time.time() + 120
-    while not (tmp_path / 'model.ckpt-100.index').exists():
-      assert process.poll() is None
-      assert time.time() < deadline
-      time.sleep(0.1)
-    os.kill(process_of_rank(1, tmp_path), signal.SIGKILL)
-    process.communicate(timeout=60)
-    assert process.returncode != 0
-    assert process_of_rank(0, tmp_path) is None
-  finally:
-    command_line.kill(process)
+  code, output = command_line.run(
+      {**command_line.TINY, 'enable_paisoar': True, 'dataset_dir': data, 'output_dir': tmp_path},
+      launcher=[*TWO_RANKS, 'bash', '-c', 'exec "$@" --seed=$((HOROVOD_RANK + 5))', 'bash'])
+  assert code != 0
+  message = ('ValueError: the ranks do not have the same flags, which all of them must: '
+             '--seed: 5 on rank 0, 6 on rank 1')
+  assert message in output
+  assert f'[rank 1] {message}' in output
+  assert not list(tmp_path.iterdir())
+
+
+def test_data_that_differ_end_all_before_the_first_step(data, tmp_path):
+  """Each rank runs in a directory of its own, where the same path is other data."""
+  pytest.importorskip('horovod.tensorflow', exc_type=ImportError)
+  for rank, train in enumerate((40, 44)):
+    (tmp_path / str(rank) / 'data').mkdir(parents=True)
+    command_line.write_dataset(tmp_path / str(rank) / 'data', train=train)
+  code, output = command_line.run(
+      {**command_line.TINY, 'enable_paisoar': True, 'dataset_dir': 'data',
+       'output_dir': tmp_path / 'run'},
+      launcher=[*TWO_RANKS, 'bash', '-c', f'cd {tmp_path}/$HOROVOD_RANK; exec "$@"', 'bash'])
+  assert code != 0
+  assert 'the ranks do not have the same data, which all of them must: cifar10_train.tfre' in output
+  assert '"40 records, ' in output
+  assert '"44 records, ' in output
 
 
 def test_without_horovod(data, tmp_path):

@@ -42,8 +42,8 @@ class RollCall:
     silent = [rank for rank in range(len(self._places)) if rank not in states]
     furthest = max((state for state in states.values()), default=None)
     behind = [rank for rank, state in sorted(states.items()) if state < furthest]
-    return '; '.join(f'{self._names(ranks)} {what}' for ranks, what in (
-        (silent, 'does not answer'), (behind, 'has not begun the step that others are in')) if ranks)
+    found = {'does not answer': silent, 'has not begun the step that others are in': behind}
+    return '; '.join(f'{self._names(ranks)} {what}' for what, ranks in found.items() if ranks)
 
   def _names(self, ranks):
     return ', '.join(f'rank {rank} on {self._places[rank][0]}' for rank in ranks)
