@@ -54,7 +54,7 @@ def command(model, ranks, precision, output_dir, cores):
   first = f'$((${{HOROVOD_LOCAL_RANK:-0}} * {cores}))'
   last = f'$((${{HOROVOD_LOCAL_RANK:-0}} * {cores} + {cores} - 1))'
   bound = f'exec taskset -c {first}-{last} ' + ' '.join(train)
-  launcher = ['horovodrun', '-np', str(ranks)] if ranks > 1 else []
+  launcher = ['horovodrun', '--gloo', '-np', str(ranks)] if ranks > 1 else []
   return [*launcher, 'bash', '-c', bound]
 
 

@@ -20,7 +20,7 @@ fi
 
 say "training lenet with two ranks, log in $log"
 started=$SECONDS
-horovodrun -np 2 python train_image_classifiers.py --task_type=pretrain "${common[@]}" \
+horovodrun --gloo -np 2 python train_image_classifiers.py --task_type=pretrain "${common[@]}" \
   --batch_size=32 --optimizer=adam --opt_epsilon=1e-8 --learning_rate=0.001 \
   --stop_at_step=500 --log_loss_every_n_iters=100 2>&1 \
   | tee "$log" | { grep --line-buffered ' images/s' || true; }

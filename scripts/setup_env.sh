@@ -42,14 +42,23 @@ install_packages() {
   pip install --quiet --no-build-isolation -e '.[test]' || fail 'pip failed, see above'
 }
 
+build_horovod() {
+  HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_MXNET=1 \
+    HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=$without_mpi \
+    pip install --quiet --no-build-isolation "$@" 'horovod==0.28.1' || fail \
+    'Horovod did not build, see above. One process needs none: --enable_paisoar=False'
+}
+
 install_horovod() {
   say 'building Horovod from source (3 to 4 minutes on two cores; pip keeps the wheel)'
   local without_mpi=1
   if command -v mpicxx > /dev/null; then without_mpi=; fi
-  HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_MXNET=1 \
-    HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=$without_mpi \
-    pip install --quiet --no-build-isolation 'horovod==0.28.1' || fail \
-    'Horovod did not build, see above. One process needs none: --enable_paisoar=False'
+  build_horovod
+  # The wheel that pip has kept may be of a time before Open MPI was installed, or after.
+  if [ -z "$without_mpi" ] && ! python -c \
+    'import sys, horovod.tensorflow as hvd; sys.exit(not hvd.mpi_built())' 2> /dev/null; then
+    build_horovod --no-cache-dir --force-reinstall --no-deps
+  fi
 }
 
 set_up() {

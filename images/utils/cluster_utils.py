@@ -34,6 +34,10 @@ def init(enable_paisoar):
   if not enable_paisoar:
     _hvd = None
     return
+  if not tf.config.list_physical_devices('GPU'):
+    # Horovod looks for work every so many milliseconds, by default each, on cores that are
+    # busy with the network: two ranks of one core each are a fifth faster with 20.
+    os.environ.setdefault('HOROVOD_CYCLE_TIME', '20')
   try:
     import horovod.tensorflow as hvd
     hvd.init()

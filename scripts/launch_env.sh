@@ -1,0 +1,60 @@
+# Sourced by the launch_*.sh scripts: goes to the project, activates its .venv unless there
+# is a Horovod already, and defines how to check what a launch needs, and to show and run it.
+
+cd "${SLURM_SUBMIT_DIR:-$(dirname "${BASH_SOURCE[0]}")/..}" || exit 1
+
+fail() {
+  echo "$(basename "$0"): $*" >&2
+  exit 1
+}
+
+# Whether Horovod was built with 'mpi' or 'nccl'.
+horovod_has() {
+  python -c "import sys, horovod.tensorflow as hvd; sys.exit(not hvd.$1_built())" 2> /dev/null
+}
+
+# Prints the command and becomes it.
+launch() {
+  printf '+'
+  printf ' %q' "$@"
+  printf '\n'
+  exec "$@"
+}
+
+# Prints the number of ranks in a list of hosts such as host1:4,host2:4.
+ranks_of() {
+  local host ranks=0
+  for host in ${1//,/ }; do
+    [[ $host =~ ^[^:]+:[0-9]+$ ]] || fail "HOSTS=$1: '$host' is not host:ranks, such as node1:4"
+    ranks=$((ranks + ${host##*:}))
+  done
+  echo "$ranks"
+}
+
+# Every host must let us in without a password and have the project at the same path.
+check_hosts() {
+  local host names
+  [ -n "${HOSTS:-}" ] || fail 'set HOSTS to the hosts and their ranks, such as HOSTS=node1:4,node2:4'
+  names=$(hostname; hostname -I 2> /dev/null || true)
+  for host in ${HOSTS//,/ }; do
+    host=${host%%:*}
+    if [[ " localhost $(echo $names) " == *" $host "* ]]; then continue; fi
+    ssh -n -o BatchMode=yes -o StrictHostKeyChecking=no -o ConnectTimeout=10 \
+      ${SSH_PORT:+-p "$SSH_PORT"} "$host" test -e "$PWD/train_image_classifiers.py" || fail \
+      "$host: no login by ssh without a password (ssh-copy-id $host), or no" \
+      "$PWD/train_image_classifiers.py there (copy or mount the project at the same path)"
+  done
+}
+
+# Horovod, and for an argument 'mpi' one that was built with Open MPI.
+check_horovod() {
+  command -v horovodrun > /dev/null || fail 'no Horovod: bash scripts/quickstart.sh installs it'
+  [ -z "${1:-}" ] || horovod_has "$1" || fail \
+    "this Horovod was built without Open MPI. Install it ('sudo apt-get install openmpi-bin" \
+    "libopenmpi-dev'), remove .venv and run scripts/quickstart.sh again"
+}
+
+if [ -e .venv/bin/activate ] && ! command -v horovodrun > /dev/null; then
+  source .venv/bin/activate
+fi
+[ -e train_image_classifiers.py ] || fail "no train_image_classifiers.py in $PWD"

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Trains on several machines with Open MPI's mpirun; arguments are training flags:
+#
+#   HOSTS=node1:4,node2:4 bash scripts/launch_mpirun.sh --dataset_name=flowers ...
+#
+# HOSTS and SSH_PORT as in launch_horovodrun.sh; HOSTS=localhost:2 stays on this machine.
+# MPI_FLAGS adds to mpirun's own, such as MPI_FLAGS='-mca btl_tcp_if_include eth0' where
+# there are several networks.
+set -euo pipefail
+source "$(dirname "$0")/launch_env.sh"
+
+command -v mpirun > /dev/null || fail \
+  "no mpirun: 'sudo apt-get install openmpi-bin libopenmpi-dev' (Debian, Ubuntu)"
+check_horovod mpi
+check_hosts
+ranks=$(ranks_of "$HOSTS")
+flags=(-np "$ranks" -H "$HOSTS" --tag-output)
+flags+=(-bind-to none -map-by slot)           # A rank's threads may use all of its cores.
+flags+=(-mca pml ob1 -mca btl '^openib')      # TCP carries control messages, NCCL gradients.
+flags+=(-x PATH -x LD_LIBRARY_PATH)
+if [ "$(id -u)" = 0 ]; then flags+=(--allow-run-as-root); fi
+if [ -n "${SSH_PORT:-}" ]; then flags+=(-mca plm_rsh_args "-p $SSH_PORT"); fi
+export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}
+# shellcheck disable=SC2086 - several words are wanted.
+launch mpirun "${flags[@]}" ${MPI_FLAGS:-} \
+  "$(command -v python)" "$PWD/train_image_classifiers.py" "$@"

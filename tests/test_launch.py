@@ -1,0 +1,188 @@
+"""The launch scripts: what they check, what they start, and real runs of them."""
+import os
+import re
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from tests import command_line, hosts, launch
+
+HOSTS = 'fastnn-a:2,fastnn-b:2'
+VALUES = {key: value for key, value in command_line.TINY.items() if key != 'enable_paisoar'}
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+  """The directory of a tiny data set."""
+  return command_line.write_dataset(tmp_path_factory.mktemp('data'))
+
+
+def start(script, values, *, on=(), **environment):
+  return subprocess.Popen(
+      [*on, 'bash', str(launch.ROOT / 'scripts' / script), *command_line.arguments(values)],
+      text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+      env={**os.environ, 'PATH': f'{launch.BIN}{os.pathsep}{os.environ["PATH"]}', **environment})
+
+
+def run(script, values, timeout=240, **options):
+  """Return (exit code, what the script printed)."""
+  process = start(script, values, **options)
+  try:
+    output, _ = process.communicate(timeout=timeout)
+  finally:
+    command_line.kill(process)
+  return process.returncode, output
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+  """Return a function that puts a command into PATH: its name and its shell script."""
+  monkeypatch.setenv('PATH', os.environ['PATH'])
+
+  def put(name, script='exit 0'):
+    path = tmp_path / 'bin' / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f'#!/bin/bash\n{script}\n')
+    path.chmod(0o755)
+    return f'{path.parent}{os.pathsep}{launch.BIN}{os.pathsep}{os.environ["PATH"]}'
+
+  return put
+
+
+@launch.needs_horovod
+@pytest.mark.skipif(shutil.which('nvidia-smi') is not None, reason='this machine may have a GPU')
+def test_a_machine_without_gpus_needs_a_number_of_ranks():
+  code, output = run('launch_local.sh', {})
+  assert code == 1
+  assert output.endswith('no GPU here: set the number of ranks, such as RANKS=2\n')
+
+
+@launch.needs_horovod
+def test_a_rank_for_every_gpu(fake):
+  path = fake('nvidia-smi', 'echo GPU 0; echo GPU 1; echo GPU 2')
+  fake('horovodrun')
+  code, output = run('launch_local.sh', {'model_name': 'lenet', 'hooks': 'a b'}, PATH=path)
+  assert code == 0
+  assert output == ('+ horovodrun --gloo -np 3 python train_image_classifiers.py '
+                    '--model_name=lenet --hooks=a\\ b\n')
+
+
+@launch.needs_horovod
+@pytest.mark.parametrize(('value', 'message'), [
+    ('', 'set HOSTS to the hosts and their ranks, such as HOSTS=node1:4,node2:4'),
+    ('localhost:x', "HOSTS=localhost:x: 'localhost:x' is not host:ranks, such as node1:4"),
+    ('nowhere.invalid:2', 'nowhere.invalid: no login by ssh without a password')])
+def test_hosts_are_checked_first(fake, value, message):
+  path = fake('ssh', 'exit 255')
+  code, output = run('launch_horovodrun.sh', {}, HOSTS=value, PATH=path)
+  assert code == 1
+  assert message in output
+  assert '+ horovodrun' not in output
+
+
+@pytest.mark.parametrize(('code', 'queued_again'), [(0, False), (1, False), (75, True)])
+def test_a_slurm_job_that_was_stopped_is_queued_again(fake, code, queued_again):
+  path = fake('srun', f'echo "srun $*"; exit {code}')
+  fake('scontrol', 'echo "scontrol $*"')
+  fake('horovodrun')
+  fake('python')  # Which says that Horovod has MPI.
+  environment = {'SLURM_NTASKS': '8', 'SLURM_JOB_ID': '17', 'PATH': path,
+                 'SLURM_SUBMIT_DIR': str(launch.ROOT)}
+  found, output = run('launch_slurm.sh', {'output_dir': '/shared/run'}, **environment)
+  assert found == code, output
+  assert re.search(r'^srun --label --mpi=pmix --kill-on-bad-exit=1 --cpu-bind=none \S+python '
+                   r'\S+/train_image_classifiers.py --output_dir=/shared/run$', output, re.M)
+  assert ('scontrol requeue 17' in output) == queued_again
+
+
+@pytest.mark.parametrize(('values', 'environment', 'message'), [
+    ({'output_dir': 'x'}, {}, 'no SLURM_NTASKS: submit with sbatch'),
+    ({}, {'SLURM_NTASKS': '8'}, 'a job needs --output_dir')])
+def test_a_slurm_job_is_checked_first(fake, values, environment, message):
+  code, output = run('launch_slurm.sh', values, PATH=fake('srun'), **environment)
+  assert code == 1
+  assert message in output
+
+
+@pytest.mark.slow
+@launch.needs_horovod
+def test_one_machine(data, tmp_path):
+  code, output = run('launch_local.sh', {**VALUES, 'dataset_dir': data, 'output_dir': tmp_path},
+                     RANKS='2')
+  assert code == 0, output
+  assert 'ranks 2, hosts ' in output
+  assert 'step 4/4  loss ' in output
+  assert (tmp_path / 'model.ckpt-4.index').exists()
+
+
+def has_mpi():
+  """Return whether there are mpirun and a Horovod that was built with it."""
+  check = 'import sys, horovod.tensorflow as hvd; sys.exit(not hvd.mpi_built())'
+  return shutil.which('mpirun') is not None and subprocess.run(
+      [launch.BIN / 'python', '-c', check], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.slow
+@launch.needs_horovod
+def test_mpirun(data, tmp_path):
+  if not has_mpi():
+    pytest.skip('no Open MPI, or a Horovod without it: apt-get install openmpi-bin '
+                'libopenmpi-dev, remove .venv and run scripts/run_tests.sh again')
+  values = {**VALUES, 'dataset_dir': data, 'output_dir': tmp_path}
+  code, output = run('launch_mpirun.sh', values, HOSTS='localhost:2')
+  assert code == 0, output
+  assert re.search(r'^\+ mpirun -np 2 -H localhost:2 --tag-output -bind-to none ', output, re.M)
+  assert 'over MPI, compute in ' in output
+  assert (tmp_path / 'model.ckpt-4.index').exists()
+
+  # A rank that fails ends the other, with its reason.
+  code, output = run('launch_mpirun.sh', {**values, 'stop_at_step': 10**6, 'learning_rate': 1e30,
+                                          'output_dir': tmp_path / 'fails'}, HOSTS='localhost:2')
+  assert code == 1
+  assert re.search(r'TrainingError: step 2: the loss is (nan|inf)', output)
+
+
+@pytest.mark.slow
+@launch.needs_horovod
+def test_two_hosts_of_which_one_is_cut_off(data, tmp_path):
+  """Train on two hosts, pull the cable; both end, and the same command goes on."""
+  if hosts.missing():
+    pytest.skip(hosts.missing())
+  output_dir = tmp_path / 'run'
+  values = {**VALUES, 'dataset_dir': data, 'output_dir': output_dir, 'stop_at_step': 10**6,
+            'num_epochs': 10**6, 'save_checkpoint_every_n_iters': 50, 'stall_limit_secs': 10}
+  (tmp_path / 'ssh').mkdir()
+  with hosts.Hosts(tmp_path / 'ssh') as two:
+    path = f'{launch.BIN}{os.pathsep}{two.path}'
+    process = start('launch_horovodrun.sh', values, on=two.on(hosts.FIRST), HOSTS=HOSTS, PATH=path)
+    try:
+      deadline = time.monotonic() + 180
+      while not (output_dir / 'model.ckpt-50.index').exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+      two.connect(False)
+      output, _ = process.communicate(timeout=60)
+    finally:
+      command_line.kill(process)
+    assert process.returncode != 0
+    assert 'ranks 4, hosts fastnn-a x 2, fastnn-b x 2, transport Horovod ' in output
+    wait_for_end_of_ranks(output_dir)
+
+    two.connect(True)
+    step = max(int(path.stem.rpartition('-')[2]) for path in output_dir.glob('*.index'))
+    code, output = run('launch_horovodrun.sh', {**values, 'stop_at_step': step + 5},
+                       on=two.on(hosts.FIRST), HOSTS=HOSTS, PATH=path)
+    assert code == 0, output
+    assert f'steps {step} to {step + 5}, resuming {output_dir}/model.ckpt-{step}' in output
+
+
+def wait_for_end_of_ranks(output_dir):
+  """The ranks of the host that was cut off end by themselves."""
+  deadline = time.monotonic() + 60
+  while subprocess.run(['pgrep', '-f', f'output_dir={output_dir}'], capture_output=True,
+                       check=False).returncode == 0:
+    assert time.monotonic() < deadline
+    time.sleep(0.5)
