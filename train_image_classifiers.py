@@ -124,7 +124,7 @@ def build_training(plan, global_step):
     logging.info('trainable variables:\n%s', misc_utils.model_statistics(tf.trainable_variables()))
   return train_op, hooks_utils.progress_tensors(
       train_op, opt, loss=loss, learning_rate=learning_rate, skipped=dataset_iterator.skipped,
-      **metrics)
+      wait=dataset_iterator.wait, **metrics)
 
 
 def make_plan():

@@ -46,9 +46,9 @@ def test_one_rank_is_a_run_bound_to_its_cores(benchmark, flag_values):
 
 def test_several_ranks_are_launched_by_horovodrun(benchmark, flag_values):
   command = benchmark.command('lenet', 2, 'float32', '/run', 1)
-  assert command[:5] == ['horovodrun', '-np', '2', 'bash', '-c']
-  assert ' --enable_paisoar=True' in command[5]
-  assert ' --use_fp16=False' in command[5]
+  assert command[:6] == ['horovodrun', '--gloo', '-np', '2', 'bash', '-c']
+  assert ' --enable_paisoar=True' in command[6]
+  assert ' --use_fp16=False' in command[6]
 
 
 def test_efficiency_compares_with_as_many_times_one_rank(benchmark):

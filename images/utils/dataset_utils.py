@@ -76,6 +76,7 @@ class DatasetIterator:
   Attributes:
     skipped: scalar int64 tensor after get_next(), the number of undecodable images that
       this rank has skipped since it started; None for mock data.
+    wait: scalar float64 tensor after get_next(), the seconds that a step waits for its batch.
   """
 
   def __init__(self, dataset):
@@ -84,7 +85,7 @@ class DatasetIterator:
     self._iterator = tf.data.make_initializable_iterator(dataset)
     # MonitoredTrainingSession runs this collection when it makes a session.
     tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, self._iterator.initializer)
-    self.skipped = None
+    self.skipped = self.wait = None
 
   def get_next(self):
     """Return a batch: images [batch, height, width, channels], labels [batch] int64.
@@ -92,7 +93,11 @@ class DatasetIterator:
     The variable `input_position` follows: a checkpoint holds how many records, over all
     ranks, training has taken.
     """
-    batch = self._iterator.get_next()
+    started = tf.timestamp()
+    with tf.control_dependencies([started]):
+      batch = self._iterator.get_next()
+    with tf.control_dependencies([batch['image']]):
+      self.wait = tf.timestamp() - started
     if 'next' not in batch:
       return batch['image'], batch['label']
     self.skipped = tf.reduce_max(batch['skipped'])

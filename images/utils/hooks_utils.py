@@ -19,8 +19,13 @@ Run = collections.namedtuple('Run', [
     'max_checkpoints_to_keep', 'stall_limit_secs'])
 
 
-def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, skipped=None):
-  """Return the dict of tensors that hooks watch; loss and accuracy are means over the ranks.
+# Share of a step that may pass in waiting for images before the log warns of it.
+_MUCH_WAITING = 0.05
+
+
+def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, skipped=None,
+                     wait=None):
+  """Return the dict of tensors that hooks watch; loss, accuracy and wait are means over ranks.
 
   With them travels whether a rank asks all others to stop, as stop_utils describes it.
 
@@ -28,12 +33,15 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
     train_op: operation of a step, what opt.minimize() returned.
     opt: ReplicatedVarsOptimizer.
     loss, accuracy, learning_rate: scalar float tensors.
+    wait: scalar float tensor, seconds that the step has waited for its images, or None.
     skipped: scalar integer tensor, undecodable images so far, or None.
   """
   request = tf.placeholder_with_default(0.0, [], name='stop_request')
   shared = {'loss': loss, 'stop': request}
   if accuracy is not None:
     shared['accuracy'] = accuracy
+  if wait is not None:
+    shared['wait'] = tf.cast(wait, tf.float32)
   means = dict(zip(shared, tf.unstack(cluster_utils.mean(tf.stack(list(shared.values()))))))
   tensors = dict(means, stop=means['stop'] > 0, stop_request=request, learning_rate=learning_rate,
                  skipped=skipped, finite=opt.finite, complete=opt.complete,
@@ -128,24 +136,27 @@ class LoggingTensorHook(tf.train.SessionRunHook):
 
   def __init__(self, tensors, *, every_n_iters, total_steps, global_batch):
     """Log of `tensors` 'step' and 'loss', and where they are there, 'accuracy',
-    'learning_rate', 'loss_scale' if it adapts, and 'skipped' undecodable images."""
-    shown = ['step', 'loss', 'accuracy', 'learning_rate', 'skipped']
+    'learning_rate', 'loss_scale' if it adapts, 'skipped' undecodable images, and 'wait',
+    the seconds that a step has waited for its images."""
+    shown = ['step', 'loss', 'accuracy', 'learning_rate', 'skipped', 'wait']
     shown += ['loss_scale'] if tensors['dynamic'] else []
     self._tensors = {name: tensors[name] for name in shown if tensors.get(name) is not None}
     self._every_n_iters = every_n_iters
     self._total_steps = total_steps
     self._global_batch = global_batch
     self._values = self._logged_step = self._started = None
+    self._waited = 0.0
 
   def before_run(self, run_context):
     return tf.train.SessionRunArgs(self._tensors)
 
   def after_run(self, run_context, run_values):
     self._values = run_values.results
+    self._waited += self._values.get('wait', 0.0)
     step = int(self._values['step'])
     if self._started is None:
       # The first step is no measure: it waits for the first images and for the threads.
-      self._started = step, time.time()
+      self._started, self._waited = (step, time.time()), 0.0
     if step % self._every_n_iters == 0 and step != self._logged_step:
       self._log()
 
@@ -167,8 +178,14 @@ class LoggingTensorHook(tf.train.SessionRunHook):
       parts += [f'{self._global_batch / seconds:,.1f} images/s', f'{left} left']
     if values.get('skipped'):
       parts.append(f'{values["skipped"]} undecodable images skipped')
+    waiting = self._waited / (now - started) if step > started_step else 0.0
+    if 'wait' in values and step > started_step:
+      parts.append(f'waiting for images {100 * waiting:.0f} %')
     logging.info('  '.join(parts))
-    self._logged_step, self._started = step, (step, now)
+    if waiting > _MUCH_WAITING:
+      logging.warning('training waits for images: raise --num_preprocessing_threads where cores '
+                      'are idle, and --prefetch_buffer_size where their supply is uneven')
+    self._logged_step, self._started, self._waited = step, (step, now), 0.0
 
 
 def _stop_at_step_hook(run):

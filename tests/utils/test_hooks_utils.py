@@ -1,6 +1,8 @@
 import glob
+import itertools
 import logging
 import re
+import types
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from images.utils.tf1 import tf
 DEFAULT = 'StopAtStepHook,ProfilerHook,LoggingTensorHook,CheckpointSaverHook'
 
 
-def build(*, poison=None, poison_loss=None, poison_gradient=None, loss_scale=1.0, skipped=None):
+def build(*, poison=None, poison_loss=None, poison_gradient=None, loss_scale=1.0, skipped=None,
+          wait=None):
   """Build a training step on the loss 3 w from w = 2; return the dict of its tensors.
 
   Args:
@@ -39,7 +42,8 @@ def build(*, poison=None, poison_loss=None, poison_gradient=None, loss_scale=1.0
   train_op = opt.minimize(loss, global_step=global_step)
   tensors = hooks_utils.progress_tensors(
       train_op, opt, loss=loss, accuracy=tf.constant(0.25), learning_rate=tf.constant(0.5),
-      skipped=None if skipped is None else tf.constant(skipped, tf.int64))
+      skipped=None if skipped is None else tf.constant(skipped, tf.int64),
+      wait=None if wait is None else tf.constant(wait, tf.float64))
   return train_op, tensors
 
 
@@ -77,6 +81,17 @@ def test_the_lines_of_the_log(tmp_path, log):
                       + r'  \d:\d\d:\d\d left', lines[0])
   assert lines[1].startswith('step 4/5  loss -7.5000  accuracy 0.2500  learning rate 0.5')
   assert re.fullmatch(r'step 5/5  loss -12\.0000  .*' + rate + r'  0:00:00 left', lines[2])
+
+
+@pytest.mark.parametrize(('waited', 'shown', 'warned'), [(0.1, '4 %', False), (0.6, '24 %', True)])
+def test_the_share_of_time_that_steps_wait_for_images(tmp_path, log, caplog, monkeypatch, waited,
+                                                      shown, warned):
+  """The clock of the hook ticks five seconds from line to line, which are two steps."""
+  ticks = itertools.count(0, 5)
+  monkeypatch.setattr(hooks_utils, 'time', types.SimpleNamespace(time=lambda: next(ticks)))
+  run(tmp_path, 'LoggingTensorHook', total_steps=5, every=2, wait=waited)
+  assert log()[1].endswith(f'  waiting for images {shown}')
+  assert ('raise --num_preprocessing_threads' in caplog.text) == warned
 
 
 def test_a_last_step_on_the_interval_is_logged_once(tmp_path, log):
@@ -209,6 +224,7 @@ def test_the_chosen_rank_alone_writes_timelines(tmp_path, monkeypatch, rank, tim
     context.setattr(hooks_utils.cluster_utils, 'size', lambda: 2)
     context.setattr(cluster_utils, 'mean', lambda tensor, compression=None: tensor)
     context.setattr(cluster_utils, 'mean_of_all', lambda tensors: tensors)
+    context.setattr(cluster_utils, 'gather_objects', lambda value: [value] * 2)
     context.setattr(cluster_utils, 'broadcast_global_variables', tf.no_op)
     run(tmp_path, 'ProfilerHook', total_steps=5, profile_every=2, profile_at=1)
   assert len(glob.glob(f'{tmp_path}/timeline-*.json')) == timelines
