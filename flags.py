@@ -199,6 +199,8 @@ flags.DEFINE_enum(
     'gradient_compression', 'none', ['none', 'fp16'],
     'fp16: exchange gradients between ranks in float16, half of the bytes; with '
     'loss_scale=0, as small gradients are lost in float16.')
+flags.DEFINE_bool(
+    'xla', False, 'Let XLA compile clusters of operations; measure first whether it helps.')
 flags.DEFINE_integer(
     'stall_limit_secs', 600,
     'Seconds without a step after which the run ends with an error, as when a rank hangs or '

@@ -73,7 +73,7 @@ def train():
             save_checkpoint_secs=None,
             save_summaries_steps=FLAGS.log_loss_every_n_iters,
             log_step_count_steps=None,
-            config=cluster_utils.session_config(FLAGS.log_device_placement)) as session:
+            config=get_session_config()) as session:
       while not session.should_stop():
         session.run(train_op)
     report_end(plan)
@@ -368,9 +368,14 @@ def get_checkpoint():
           FLAGS.output_dir or model_dir)
 
 
+def get_session_config():
+  """Return the tf.ConfigProto for the flags."""
+  return cluster_utils.session_config(FLAGS.log_device_placement, xla=FLAGS.xla)
+
+
 def get_session_options():
   """Return how a session loads a checkpoint to use, as keyword arguments."""
-  return {'config': cluster_utils.session_config(FLAGS.log_device_placement),
+  return {'config': get_session_config(),
           'use_ema_weights': FLAGS.use_ema_weights}
 
 

@@ -1,12 +1,15 @@
 """Measures training speed: networks x ranks x precision, images/s and scaling efficiency.
 
   python scripts/benchmark.py --models=resnet_v1_50 --ranks=1,2 --cores_per_rank=1
+  python scripts/benchmark.py --peers --precisions=float32,half --batch_size=16
 
 Each measurement is a training run of train_image_classifiers.py in processes of its own,
 every rank on cores of its own, and its speed what the log of that run says. Efficiency
-compares N ranks with N times one rank on as many cores. Times depend on the machine and
-what else it does: compare the numbers of one run of this script only.
+compares N ranks with N times one rank on as many cores. With --peers, ResNet-50 is trained
+by tf_keras and, where it is installed, PyTorch as well. Times depend on the machine and what
+else it does: compare the numbers of one run of this script only.
 """
+import importlib.util
 import itertools
 import json
 import os
@@ -25,9 +28,13 @@ FLAGS = flags.FLAGS
 PRECISIONS = {'float32': '--use_fp16=False', 'half': '--use_fp16=True',
               'bfloat16': '--half_dtype=bfloat16', 'float16': '--half_dtype=float16'}
 
+# --peer of scripts/peers.py -> the package that it needs.
+PEERS = {'keras': 'tf_keras', 'torch': 'torch'}
+
 
 def define_flags():
   """Define the flags of this script."""
+  flags.DEFINE_bool('peers', False, 'Compare ResNet-50 with other libraries, and nothing else.')
   flags.DEFINE_list('models', ['resnet_v1_50'], 'Networks to measure.')
   flags.DEFINE_list('ranks', ['1'], 'Numbers of ranks to measure.')
   flags.DEFINE_list('precisions', ['float32'], f'Among {", ".join(PRECISIONS)}.')
@@ -51,27 +58,58 @@ def command(model, ranks, precision, output_dir, cores):
       f'--stop_at_step={steps}', f'--log_loss_every_n_iters={FLAGS.steps}',
       '--hooks=StopAtStepHook,LoggingTensorHook', f'--output_dir={output_dir}',
       f'--enable_paisoar={ranks > 1}', '--learning_rate=0.001', *FLAGS.flag]
+  launcher = ['horovodrun', '--gloo', '-np', str(ranks)] if ranks > 1 else []
+  return [*launcher, *bound(train, cores)]
+
+
+def peer_command(peer, precision, cores):
+  """Return the shell command that trains ResNet-50 with another library."""
+  return bound([
+      sys.executable, str(ROOT / 'scripts' / 'peers.py'), f'--peer={peer}',
+      f'--half={precision != "float32"}', f'--batch_size={FLAGS.batch_size}',
+      f'--steps={FLAGS.steps}', f'--intervals={FLAGS.intervals}'], cores)
+
+
+def bound(words, cores):
+  """Return a command that runs on as many cores, others for each local rank."""
   first = f'$((${{HOROVOD_LOCAL_RANK:-0}} * {cores}))'
   last = f'$((${{HOROVOD_LOCAL_RANK:-0}} * {cores} + {cores} - 1))'
-  bound = f'exec taskset -c {first}-{last} ' + ' '.join(train)
-  launcher = ['horovodrun', '--gloo', '-np', str(ranks)] if ranks > 1 else []
-  return [*launcher, 'bash', '-c', bound]
+  return ['bash', '-c', f'exec taskset -c {first}-{last} ' + ' '.join(words)]
 
 
 def measure(model, ranks, precision, cores):
-  """Return the images/s over all ranks of each interval after the first, a list.
+  """Return the images/s over all ranks of each interval after the first, a list."""
+  with tempfile.TemporaryDirectory() as output_dir:
+    return speeds_of(command(model, ranks, precision, output_dir, cores))[1:]
+
+
+def speeds_of(words):
+  """Run a command; return the images/s that it prints, a list.
 
   Raises:
     RuntimeError: the run failed; the message holds the end of its log.
   """
-  with tempfile.TemporaryDirectory() as output_dir:
-    run = subprocess.run(command(model, ranks, precision, output_dir, cores), text=True,
-                         capture_output=True, check=False, cwd=ROOT)
+  run = subprocess.run(words, text=True, capture_output=True, check=False, cwd=ROOT)
   log = run.stdout + run.stderr
   speeds = [float(x.replace(',', '')) for x in re.findall(r'([\d.,]+) images/s', log)]
   if run.returncode != 0 or len(speeds) < 2:
-    raise RuntimeError(f'{model} with {ranks} ranks failed:\n{log[-2000:]}')
-  return speeds[1:]
+    raise RuntimeError(f'{words[-1]} failed:\n{log[-2000:]}')
+  return speeds
+
+
+def compare_peers(cores):
+  """Print how fast ResNet-50 trains here and with each peer, and the ratios."""
+  print('| precision | library | images/s | lowest to highest | this project is |')
+  print('| --- | --- | --- | --- | --- |')
+  for precision in FLAGS.precisions:
+    speeds = {'this project': measure('resnet_v1_50', 1, precision, cores)}
+    for peer in [name for name in ('keras', 'torch') if importlib.util.find_spec(PEERS[name])]:
+      speeds[PEERS[peer]] = speeds_of(peer_command(peer, precision, cores))
+    ours = statistics.median(speeds['this project'])
+    for library, found in speeds.items():
+      median = statistics.median(found)
+      print(f'| {precision} | {library} | {median:.1f} | {min(found):.1f} to {max(found):.1f} | '
+            f'{ours / median:.2f} times as fast |', flush=True)
 
 
 def summarize(results):
@@ -119,6 +157,9 @@ def main(argv):
   ranks = [int(n) for n in FLAGS.ranks]
   cores = FLAGS.cores_per_rank or max(1, len(os.sched_getaffinity(0)) // max(ranks))
   print(f'{cores} cores a rank, batch size {FLAGS.batch_size} a rank', flush=True)
+  if FLAGS.peers:
+    compare_peers(cores)
+    return
   results = []
   for model, precision, n in itertools.product(FLAGS.models, FLAGS.precisions, ranks):
     speeds = measure(model, n, precision, cores)

@@ -24,7 +24,8 @@ def flag_values(benchmark, monkeypatch):
   values = flags.FlagValues()
   monkeypatch.setattr(benchmark.flags, 'FLAGS', values)
   monkeypatch.setattr(benchmark, 'FLAGS', values)
-  for name in ('DEFINE_list', 'DEFINE_integer', 'DEFINE_string', 'DEFINE_multi_string'):
+  for name in ('DEFINE_list', 'DEFINE_integer', 'DEFINE_string', 'DEFINE_multi_string',
+               'DEFINE_bool'):
     define = getattr(flags, name)
     monkeypatch.setattr(
         benchmark.flags, name,
@@ -60,3 +61,22 @@ def test_efficiency_compares_with_as_many_times_one_rank(benchmark):
   assert table.splitlines()[2:] == [
       '| lenet | half | 1 | 10.0 | 9.0 to 30.0 |  |',
       '| lenet | half | 2 | 18.0 | 15.0 to 19.0 | 90 % |']
+
+
+def test_a_peer_has_the_same_batch_precision_and_cores(benchmark, flag_values):
+  command = benchmark.peer_command('keras', 'half', 2)
+  assert command[:2] == ['bash', '-c']
+  for flag in ('--peer=keras', '--half=True', '--batch_size=16', '--steps=5', '--intervals=3'):
+    assert f' {flag}' in command[2]
+  assert ' --half=False' in benchmark.peer_command('torch', 'float32', 2)[2]
+  assert command[2].startswith('exec taskset -c $((${HOROVOD_LOCAL_RANK:-0} * 2))-')
+
+
+def test_ratios_to_the_peers_that_are_installed(benchmark, flag_values, monkeypatch, capsys):
+  monkeypatch.setattr(benchmark, 'PEERS', {'keras': 'json', 'torch': 'no_such_package'})
+  monkeypatch.setattr(benchmark, 'measure', lambda *arguments: [11.0, 12.0, 14.0])
+  monkeypatch.setattr(benchmark, 'speeds_of', lambda words: [7.0, 8.0, 9.0])
+  benchmark.compare_peers(2)
+  assert capsys.readouterr().out.splitlines()[2:] == [
+      '| float32 | this project | 12.0 | 11.0 to 14.0 | 1.00 times as fast |',
+      '| float32 | json | 8.0 | 7.0 to 9.0 | 1.50 times as fast |']

@@ -86,6 +86,7 @@ ADDED = [
     ('learning_rate_scaling', 'string enum', 'none'),
     ('accumulate_steps', 'int', 1),
     ('gradient_compression', 'string enum', 'none'),
+    ('xla', 'bool', False),
     ('stall_limit_secs', 'int', 600),
     ('num_epochs_per_decay', 'float', 2.0),
     ('train_image_size', 'int', None),

@@ -195,8 +195,10 @@ def broadcast_global_variables():
   return _hvd.broadcast_global_variables(0) if size() > 1 else tf.no_op()
 
 
-def session_config(log_device_placement=False):
+def session_config(log_device_placement=False, *, xla=False):
   """Return the tf.ConfigProto of a rank: its own GPU, its share of the host's cores.
+
+  With `xla`, clusters of operations are compiled by XLA, on a processor too.
 
   Several ranks on a host that each used all cores would take them from each other.
   """
@@ -205,6 +207,10 @@ def session_config(log_device_placement=False):
       allow_soft_placement=True,
       log_device_placement=log_device_placement,
       intra_op_parallelism_threads=max(1, cores // local_size()) if local_size() > 1 else 0)
+  if xla:
+    config.graph_options.optimizer_options.global_jit_level = tf.OptimizerOptions.ON_1
+    # What TensorFlow asks for before it compiles for a processor; read at the first session.
+    os.environ.setdefault('TF_XLA_FLAGS', '--tf_xla_cpu_global_jit')
   config.gpu_options.allow_growth = True
   gpus = len(tf.config.list_physical_devices('GPU'))
   if gpus:

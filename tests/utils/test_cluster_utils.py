@@ -87,3 +87,13 @@ def test_lines_of_the_chief_are_as_they_are(monkeypatch):
   before = sys.excepthook, logging.get_absl_handler().formatter
   cluster_utils.number_lines()
   assert (sys.excepthook, logging.get_absl_handler().formatter) == before
+
+
+def test_xla_compiles_clusters(monkeypatch):
+  monkeypatch.delenv('TF_XLA_FLAGS', raising=False)
+  level = cluster_utils.session_config().graph_options.optimizer_options.global_jit_level
+  assert level == tf.OptimizerOptions.DEFAULT
+  assert 'TF_XLA_FLAGS' not in os.environ
+  options = cluster_utils.session_config(xla=True).graph_options.optimizer_options
+  assert options.global_jit_level == tf.OptimizerOptions.ON_1
+  assert os.environ['TF_XLA_FLAGS'] == '--tf_xla_cpu_global_jit'

@@ -1,0 +1,127 @@
+"""Measures how fast training images are prepared, against a limit and against the old way.
+
+  python scripts/benchmark_input.py --dataset_name=flowers --dataset_dir=/tmp/data/flowers
+
+Three pipelines make batches of the same photos with as many threads, nothing trains:
+
+  pipeline    the training input of this project: files, shuffling, VGG preprocessing
+  limit       nothing but decoding a random crop of a JPEG in memory, and resizing it
+  whole       decoding all of a photo in memory, resizing all of it, cropping, mirroring
+
+They take turns, a few seconds each, so that what else the machine does hits them alike.
+"""
+import pathlib
+import statistics
+import sys
+import time
+
+from absl import app, flags
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from images.datasets import dataset_factory  # noqa: E402
+from images.preprocessing import image_ops, preprocessing_factory, vgg_preprocessing  # noqa: E402
+from images.utils.tf1 import tf  # noqa: E402
+
+
+def main(argv):
+  """Measure and print a table."""
+  if len(argv) > 1:
+    raise app.UsageError(f'unexpected arguments {argv[1:]}')
+  tf.logging.set_verbosity(tf.logging.ERROR)
+  values = flags.FLAGS
+  sources = dataset_factory.get_data_sources(values.dataset_name, values.dataset_dir)
+  with tf.Graph().as_default():
+    batches = {'pipeline': pipeline(sources), 'limit': in_memory(sources, crop_and_resize),
+               'whole': in_memory(sources, resize_and_crop)}
+    sizes = {name: tf.size(images[:, 0, 0, 0]) for name, images in batches.items()}
+    with tf.Session() as session:
+      session.run([tf.global_variables_initializer(), tf.tables_initializer()])
+      speeds = {name: [] for name in batches}
+      for number in range(values.rounds + 1):
+        for name, size in sizes.items():
+          speed = measure(session, size, values.seconds)
+          speeds[name] += [speed] if number else []  # The first round fills caches.
+  report({name: statistics.median(found) for name, found in speeds.items()}, speeds)
+
+
+def measure(session, size, seconds):
+  """Return images/s of a batch's number of images, fetched for some seconds."""
+  for _ in range(12):
+    session.run(size)  # What was prepared while others had their turn.
+  started, images = time.time(), 0
+  while time.time() - started < seconds:
+    images += session.run(size)
+  return images / (time.time() - started)
+
+
+def pipeline(sources):
+  """Return a batch of the training input."""
+  values = flags.FLAGS
+  return dataset_factory.get_dataset_iterator(
+      values.dataset_name, values.image_size,
+      preprocessing_factory.get_preprocessing('resnet_v1_50', is_training=True), sources,
+      num_classes=10**6, batch_size=values.batch_size, seed=1, prefetch_buffer_size=2,
+      num_preprocessing_threads=values.threads).get_next()[0]
+
+
+def in_memory(sources, prepare):
+  """Return a batch of prepared photos, whose encoded bytes are read once."""
+  values = flags.FLAGS
+  parse = dataset_factory.datasets_map[values.dataset_name].parse_fn
+  dataset = tf.data.TFRecordDataset(sources.files).map(lambda record: parse(record)[0])
+  dataset = dataset.filter(tf.io.is_jpeg).cache().repeat()
+  dataset = dataset.map(prepare, num_parallel_calls=8 * values.batch_size)
+  options = tf.data.Options()
+  options.threading.private_threadpool_size = values.threads
+  options.threading.max_intra_op_parallelism = 1
+  dataset = dataset.batch(values.batch_size).prefetch(2).with_options(options)
+  iterator = tf.data.make_initializable_iterator(dataset)
+  tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, iterator.initializer)
+  return iterator.get_next()
+
+
+def crop_and_resize(image):
+  """Decode the crop that VGG training takes, and resize it; nothing else."""
+  target = flags.FLAGS.image_size
+  size = tf.io.extract_jpeg_shape(image)[:2]
+  side = tf.random.uniform([], 256, 513, tf.int32)
+  part = tf.cast(tf.reduce_min(size), tf.float32) * target / tf.cast(side, tf.float32)
+  part = tf.cast(part, tf.int32)
+  window = image_ops.random_window(size, part, part, seed=tf.random.uniform([2], 0, 9999, tf.int32))
+  pixels = tf.image.decode_and_crop_jpeg(image, window, channels=3)
+  return image_ops.resize(pixels, target, target)
+
+
+def resize_and_crop(image):
+  """Prepare a photo as the library of 2019 did: all of it is decoded and resized."""
+  target = flags.FLAGS.image_size
+  side = tf.random.uniform([], 256, 513, tf.int32)
+  image = image_ops.resize_smaller_side(tf.image.decode_jpeg(image, channels=3), side)
+  image = tf.image.random_crop(image, [target, target, 3])
+  return tf.image.random_flip_left_right(image) - tf.constant(vgg_preprocessing.MEAN_RGB)
+
+
+def report(medians, speeds):
+  """Print images/s, their spread, and how the pipeline compares."""
+  print('| what | images/s | lowest to highest | the pipeline makes |')
+  print('| --- | --- | --- | --- |')
+  for name, median in medians.items():
+    print(f'| {name} | {median:.0f} | {min(speeds[name]):.0f} to {max(speeds[name]):.0f} | '
+          f'{medians["pipeline"] / median:.2f} times as many |')
+
+
+def define_flags():
+  """Define the flags of this script."""
+  flags.DEFINE_string('dataset_name', 'flowers', 'Data set of JPEG photos.')
+  flags.DEFINE_string('dataset_dir', None, 'Directory of its TFRecord files.', required=True)
+  flags.DEFINE_integer('image_size', 224, 'Pixels.', lower_bound=1)
+  flags.DEFINE_integer('batch_size', 32, 'Images in a batch.', lower_bound=1)
+  flags.DEFINE_integer('threads', 2, 'Threads that prepare images.', lower_bound=1)
+  flags.DEFINE_integer('seconds', 4, 'Seconds of a turn.', lower_bound=1)
+  flags.DEFINE_integer('rounds', 3, 'Turns of each pipeline that count.', lower_bound=1)
+
+
+if __name__ == '__main__':
+  define_flags()
+  app.run(main)

@@ -1,0 +1,122 @@
+"""Trains ResNet-50 with another library on one batch of random images, and prints its speed.
+
+  python scripts/peers.py --peer=keras --batch_size=16
+
+What `benchmark.py --peers` runs beside the training script, with the same batch, image
+size, precision, optimizer and cores. It prints a line '12.3 images/s' for each interval
+after the first, which is warm-up.
+"""
+import os
+import time
+
+from absl import app, flags
+
+
+class Clock:
+  """Prints the speed of every `steps` steps."""
+
+  def __init__(self, batch_size, steps):
+    self._images, self._steps = batch_size * steps, steps
+    self._count, self._started = 0, None
+
+  def tick(self):
+    """Note that a step has ended."""
+    self._count += 1
+    if self._count % self._steps == 0:
+      now = time.time()
+      if self._started is not None:
+        print(f'{self._images / (now - self._started):.2f} images/s', flush=True)
+      self._started = now
+
+
+def keras(clock, *, batch_size, size, half, total_steps):
+  """Train with tf_keras `fit`, in mixed_bfloat16 for half precision."""
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  import numpy as np
+  import tensorflow as tf
+  import tf_keras
+  if half:
+    tf_keras.mixed_precision.set_global_policy('mixed_bfloat16')
+  model = tf_keras.applications.ResNet50(weights=None, input_shape=[size, size, 3],
+                                         classifier_activation=None)
+  model.compile(tf_keras.optimizers.SGD(0.001, momentum=0.9),
+                tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+  random = np.random.default_rng(1)
+  images = random.uniform(-1, 1, [batch_size, size, size, 3]).astype(np.float32)
+  labels = random.integers(0, 1000, [batch_size])
+  dataset = tf.data.Dataset.from_tensors((images, labels)).cache().repeat()
+  tick = tf_keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: clock.tick())
+  model.fit(dataset, steps_per_epoch=total_steps, verbose=0, callbacks=[tick])
+
+
+def torch(clock, *, batch_size, size, half, total_steps):
+  """Train with PyTorch, channels last, with bfloat16 autocast for half precision."""
+  import torch as pt
+  pt.manual_seed(1)
+  model = _torch_resnet_50(pt.nn).to(memory_format=pt.channels_last)
+  optimizer = pt.optim.SGD(model.parameters(), 0.001, momentum=0.9)
+  images = (pt.rand(batch_size, 3, size, size) * 2 - 1).to(memory_format=pt.channels_last)
+  labels = pt.randint(0, 1000, [batch_size])
+  for _ in range(total_steps):
+    with pt.autocast('cpu', pt.bfloat16, enabled=half):
+      loss = pt.nn.functional.cross_entropy(model(images).float(), labels)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    clock.tick()
+
+
+def _torch_resnet_50(nn):
+  """Return ResNet-50 (He et al., 1512.03385), with the strides in the 3x3 convolutions."""
+  def convolution(channels, filters, kernel, stride=1):
+    return nn.Sequential(nn.Conv2d(channels, filters, kernel, stride, kernel // 2, bias=False),
+                         nn.BatchNorm2d(filters))
+
+  class Unit(nn.Module):
+    """A bottleneck with its shortcut."""
+
+    def __init__(self, channels, width, stride):
+      super().__init__()
+      self.residual = nn.Sequential(
+          convolution(channels, width, 1), nn.ReLU(), convolution(width, width, 3, stride),
+          nn.ReLU(), convolution(width, 4 * width, 1))
+      same = channels == 4 * width and stride == 1
+      self.shortcut = nn.Identity() if same else convolution(channels, 4 * width, 1, stride)
+
+    def forward(self, x):
+      return nn.functional.relu(self.residual(x) + self.shortcut(x))
+
+  layers, channels = [convolution(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)], 64
+  for width, units, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
+    for unit in range(units):
+      layers.append(Unit(channels, width, stride if unit == 0 else 1))
+      channels = 4 * width
+  return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 1000))
+
+
+PEERS = {'keras': keras, 'torch': torch}
+
+
+def main(argv):
+  """Train and print."""
+  if len(argv) > 1:
+    raise app.UsageError(f'unexpected arguments {argv[1:]}')
+  values = flags.FLAGS
+  PEERS[values.peer](Clock(values.batch_size, values.steps), batch_size=values.batch_size,
+                     size=values.size, half=values.half,
+                     total_steps=values.steps * (values.intervals + 1))
+
+
+def define_flags():
+  """Define the flags of this script."""
+  flags.DEFINE_enum('peer', 'keras', list(PEERS), 'Library to train with.')
+  flags.DEFINE_integer('batch_size', 8, 'Images in a step.', lower_bound=1)
+  flags.DEFINE_integer('size', 224, 'Height and width of the images in pixels.', lower_bound=32)
+  flags.DEFINE_bool('half', False, 'Compute in bfloat16 over float32 variables.')
+  flags.DEFINE_integer('steps', 4, 'Steps in an interval.', lower_bound=1)
+  flags.DEFINE_integer('intervals', 5, 'Intervals to measure.', lower_bound=1)
+
+
+if __name__ == '__main__':
+  define_flags()
+  app.run(main)

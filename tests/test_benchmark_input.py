@@ -1,0 +1,27 @@
+"""The input benchmark runs, on few photos; how fast is not for tests."""
+import subprocess
+import sys
+
+from tests import launch
+from tests.datasets import make_data
+
+
+def test_a_row_for_each_pipeline(tmp_path):
+  for number in range(6):
+    folder = tmp_path / 'photos' / f'class{number % 2}'
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f'{number}.jpg').write_bytes(make_data.jpeg(40, 50, seed=number))
+  convert = launch.ROOT / 'images' / 'datasets' / 'download_and_convert_data.py'
+  subprocess.run(
+      [sys.executable, str(convert), '--dataset_name=image_folder', f'--dataset_dir={tmp_path}',
+       f'--source_dir={tmp_path}/photos', '--validation_fraction=0.34'], capture_output=True,
+      check=True)
+  done = subprocess.run(
+      [sys.executable, str(launch.ROOT / 'scripts' / 'benchmark_input.py'),
+       '--dataset_name=image_folder', f'--dataset_dir={tmp_path}', '--image_size=24',
+       '--batch_size=2', '--seconds=1', '--rounds=1'], capture_output=True, text=True, timeout=240, check=False)
+  assert done.returncode == 0, done.stderr
+  lines = done.stdout.splitlines()[2:]
+  assert [line.split('|')[1].strip() for line in lines] == ['pipeline', 'limit', 'whole']
+  assert lines[0].endswith('| 1.00 times as many |')
+  assert all(int(line.split('|')[2]) > 0 for line in lines)
