@@ -19,7 +19,8 @@ def test_a_row_for_each_pipeline(tmp_path):
   done = subprocess.run(
       [sys.executable, str(launch.ROOT / 'scripts' / 'benchmark_input.py'),
        '--dataset_name=image_folder', f'--dataset_dir={tmp_path}', '--image_size=24',
-       '--batch_size=2', '--seconds=1', '--rounds=1'], capture_output=True, text=True, timeout=240, check=False)
+       '--batch_size=2', '--seconds=1', '--rounds=1'],
+      capture_output=True, text=True, timeout=240, check=False)
   assert done.returncode == 0, done.stderr
   lines = done.stdout.splitlines()[2:]
   assert [line.split('|')[1].strip() for line in lines] == ['pipeline', 'limit', 'whole']

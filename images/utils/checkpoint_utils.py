@@ -11,8 +11,8 @@ def checkpoint_path(model_dir, ckpt_file_name):
   """Return the path prefix of the checkpoint that two flags name.
 
   `ckpt_file_name` may be the prefix (model.ckpt-1234), any one of its files
-  (model.ckpt-1234.index), a single file of the old format (resnet_v1_50.ckpt), or None:
-  the newest checkpoint of the directory.
+  (model.ckpt-1234.index), a single file of the old format (resnet_v1_50.ckpt), or a directory
+  within model_dir, or None for itself, whose newest checkpoint is meant.
 
   Raises:
     ValueError: no model_dir.
@@ -20,13 +20,13 @@ def checkpoint_path(model_dir, ckpt_file_name):
   """
   if not model_dir:
     raise ValueError('--model_dir is needed: the directory of the checkpoint')
-  if not ckpt_file_name:
-    path = tf.train.latest_checkpoint(model_dir)
-    if path is None:
-      raise FileNotFoundError(f'no checkpoint in --model_dir={model_dir}; its files: '
-                              f'{_names_in(model_dir)}')
-    return path
-  path = os.path.join(model_dir, ckpt_file_name)
+  path = os.path.join(model_dir, ckpt_file_name or '')
+  if tf.io.gfile.isdir(path):
+    newest = tf.train.latest_checkpoint(path)
+    if newest is None:
+      raise FileNotFoundError(f'no checkpoint in {path} (--model_dir, --ckpt_file_name); its files: '
+                              f'{_names_in(path)}')
+    return newest
   # The prefix first: a file of the checkpoint would pass for one in the old format.
   for candidate in (re.sub(r'\.(index|meta|data-\d+-of-\d+)$', '', path), path):
     if tf.train.checkpoint_exists(candidate):

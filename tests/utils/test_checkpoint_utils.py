@@ -43,6 +43,16 @@ def test_without_a_name_the_newest(tmp_path):
   assert checkpoint_utils.checkpoint_path(str(tmp_path), None) == f'{tmp_path}/model.ckpt-10'
 
 
+def test_a_directory_stands_for_its_newest(tmp_path):
+  (tmp_path / 'run').mkdir()
+  for step in (5, 10):
+    save(tmp_path / 'run', 'model.ckpt', step=step, w=1)
+  path = checkpoint_utils.checkpoint_path(str(tmp_path), 'run')
+  assert path == f'{tmp_path}/run/model.ckpt-10'
+  path = checkpoint_utils.checkpoint_path(str(tmp_path / 'run'), '.')
+  assert os.path.samefile(path + '.index', tmp_path / 'run' / 'model.ckpt-10.index')
+
+
 def test_no_directory_is_an_error():
   with pytest.raises(ValueError, match='--model_dir is needed'):
     checkpoint_utils.checkpoint_path(None, 'model.ckpt')
