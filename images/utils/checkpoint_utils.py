@@ -24,7 +24,7 @@ def checkpoint_path(model_dir, ckpt_file_name):
   if tf.io.gfile.isdir(path):
     newest = tf.train.latest_checkpoint(path)
     if newest is None:
-      raise FileNotFoundError(f'no checkpoint in {path} (--model_dir, --ckpt_file_name); its files: '
+      raise FileNotFoundError(f'no checkpoint in {path} (--model_dir, --ckpt_file_name); files: '
                               f'{_names_in(path)}')
     return newest
   # The prefix first: a file of the checkpoint would pass for one in the old format.
