@@ -28,8 +28,9 @@ FLAGS = flags.FLAGS
 PRECISIONS = {'float32': '--use_fp16=False', 'half': '--use_fp16=True',
               'bfloat16': '--half_dtype=bfloat16', 'float16': '--half_dtype=float16'}
 
-# --peer of scripts/peers.py -> the package that it needs.
-PEERS = {'keras': 'tf_keras', 'torch': 'torch'}
+# --peer of scripts/peers.py -> the package that it needs, and what it is called.
+PEERS = {'keras': ('tf_keras', 'tf_keras, fit'), 'torch': ('torch', 'PyTorch, channels last'),
+         'product': ('tensorflow', 'limit of a matrix product')}
 
 
 def define_flags():
@@ -103,8 +104,9 @@ def compare_peers(cores):
   print('| --- | --- | --- | --- | --- |')
   for precision in FLAGS.precisions:
     speeds = {'this project': measure('resnet_v1_50', 1, precision, cores)}
-    for peer in [name for name in ('keras', 'torch') if importlib.util.find_spec(PEERS[name])]:
-      speeds[PEERS[peer]] = speeds_of(peer_command(peer, precision, cores))
+    for peer, (package, name) in PEERS.items():
+      if importlib.util.find_spec(package):
+        speeds[name] = speeds_of(peer_command(peer, precision, cores))
     ours = statistics.median(speeds['this project'])
     for library, found in speeds.items():
       median = statistics.median(found)

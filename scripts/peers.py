@@ -3,7 +3,8 @@
   python scripts/peers.py --peer=keras --batch_size=16
 
 What `benchmark.py --peers` runs beside the training script, with the same batch, image
-size, precision, optimizer and cores. It prints a line '12.3 images/s' for each interval
+size, precision, optimizer and cores: 'keras', 'torch', and 'product', the limit that a
+large matrix product sets. It prints a line '12.3 images/s' for each interval
 after the first, which is warm-up.
 """
 import os
@@ -94,7 +95,27 @@ def _torch_resnet_50(nn):
   return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 1000))
 
 
-PEERS = {'keras': keras, 'torch': torch}
+# Multiplications and additions of resnet_v1_50 for a 224-pixel image: 3.48e9 products, and
+# each layer computes its output and two gradients.
+_RESNET_50_OPERATIONS = 2 * 3 * 3.48e9
+
+
+def product(clock, *, batch_size, size, half, total_steps):
+  """Print what images/s the rate of a large matrix product would be; a limit, no training."""
+  del clock
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  import tensorflow as tf
+  a = tf.cast(tf.random.uniform([4096, 4096]), tf.bfloat16 if half else tf.float32)
+  multiply = tf.function(lambda: tf.reduce_sum(tf.matmul(a, a)))
+  multiply()
+  for _ in range(total_steps):
+    started = time.time()
+    multiply().numpy()
+    rate = 2 * 4096 ** 3 / (time.time() - started)
+    print(f'{rate / _RESNET_50_OPERATIONS / (size / 224) ** 2:.2f} images/s', flush=True)
+
+
+PEERS = {'keras': keras, 'torch': torch, 'product': product}
 
 
 def main(argv):

@@ -73,10 +73,10 @@ def test_a_peer_has_the_same_batch_precision_and_cores(benchmark, flag_values):
 
 
 def test_ratios_to_the_peers_that_are_installed(benchmark, flag_values, monkeypatch, capsys):
-  monkeypatch.setattr(benchmark, 'PEERS', {'keras': 'json', 'torch': 'no_such_package'})
+  monkeypatch.setattr(benchmark, 'PEERS', {'keras': ('json', 'Keras'), 'torch': ('absent', 'T')})
   monkeypatch.setattr(benchmark, 'measure', lambda *arguments: [11.0, 12.0, 14.0])
   monkeypatch.setattr(benchmark, 'speeds_of', lambda words: [7.0, 8.0, 9.0])
   benchmark.compare_peers(2)
   assert capsys.readouterr().out.splitlines()[2:] == [
       '| float32 | this project | 12.0 | 11.0 to 14.0 | 1.00 times as fast |',
-      '| float32 | json | 8.0 | 7.0 to 9.0 | 1.50 times as fast |']
+      '| float32 | Keras | 8.0 | 7.0 to 9.0 | 1.50 times as fast |']
