@@ -83,27 +83,6 @@ def decode_window(image, choose_window):
   return _read(image, lambda size, read_window: read_window(choose_window(size)))
 
 
-def decode_resized_window(image, choose_sizes):
-  """Return a window of the resized `image`, neither decoding nor resizing the rest.
-
-  The result equals `crop(resize(decode(image), ...), window)` but for the rounding
-  of positions to float32, which moves them by less than a thousandth of a pixel.
-
-  Args:
-    image: see above.
-    choose_sizes: function from an int32 tensor [2], height and width of the image,
-      to two tensors: the size to resize to, int32 [2], and a window of that.
-
-  Returns:
-    float32 [window height, window width, 3].
-
-  Raises:
-    tf.errors.InvalidArgumentError: at run time, the bytes are no image.
-  """
-  return _read(image, lambda size, read_window: _resize_window(
-      size, read_window, *choose_sizes(size)))
-
-
 def _read(image, use):
   """Return `use(size, read_window)`, where neither decodes more than it has to.
 
@@ -131,27 +110,6 @@ def _decode_jpeg_window(image, size, window):
   wider = tf.stack([y, left, height, right - left])
   pixels = tf.image.decode_and_crop_jpeg(image, wider, channels=3)
   return crop(pixels, [0, x - left, height, width])
-
-
-def _resize_window(size, read_window, resized_size, window):
-  """Return `window` of the image as it would be at `resized_size`, by bilinear resizing.
-
-  Pixel i of the resized image comes from position i * size / resized_size, between
-  two pixels of the image; the last of them stands for what lies beyond it.
-  """
-  scale = tf.cast(size, tf.float32) / tf.cast(resized_size, tf.float32)
-  first = tf.cast(window[:2], tf.float32) * scale
-  last = tf.cast(window[:2] + window[2:] - 1, tf.float32) * scale
-  begin = tf.cast(first, tf.int32)
-  end = tf.minimum(tf.cast(last, tf.int32) + 2, size)
-  pixels = read_window(tf.concat([begin, end - begin], axis=0))
-  # Enlarging reaches beyond the last row and column, so both are repeated.
-  pixels = tf.concat([pixels, pixels[-1:]], axis=0)
-  pixels = tf.concat([pixels, pixels[:, -1:]], axis=1)
-  # One box [y_first, x_first, y_last, x_last], where 0 is the first pixel and 1 the last.
-  box = (tf.stack([first, last]) - tf.cast(begin, tf.float32)) / tf.cast(end - begin, tf.float32)
-  return tf.image.crop_and_resize(pixels[tf.newaxis], tf.reshape(box, [1, 4]),
-                                  box_indices=[0], crop_size=window[2:])[0]
 
 
 def crop(image, window):

@@ -39,17 +39,23 @@ def preprocess_image(image, output_height, output_width, is_training=False, *,
 
 
 def _preprocess_for_train(image, size, side_min, side_max, *, seed):
-  """Return a random crop of the image at a random scale, perhaps mirrored."""
+  """Return a random crop of the image at a random scale, perhaps mirrored.
+
+  The crop is chosen in pixels of the image, so that nothing else of it need be decoded
+  and resized; its scale and place are those of a crop of the resized image, rounded.
+  """
   side_seed, window_seed, flip_seed = image_ops.split_seed(seed, 3)
   side = tf.random.stateless_uniform([], side_seed, side_min, side_max + 1, tf.int32)
 
-  def choose_sizes(image_size):
-    resized_size = image_ops.size_with_smaller_side(image_size, side)
-    return resized_size, image_ops.random_window(resized_size, *size, seed=window_seed)
+  def choose_window(image_size):
+    scale = tf.cast(tf.reduce_min(image_size), tf.float32) / tf.cast(side, tf.float32)
+    height, width = (tf.cast(tf.maximum(1.0, tf.round(pixels * scale)), tf.int32)
+                     for pixels in size)
+    return image_ops.random_window(image_size, height, width, seed=window_seed)
 
-  image = image_ops.decode_resized_window(image, choose_sizes)
+  image = image_ops.resize(image_ops.decode_window(image, choose_window), *size)
   image = stateless_image.stateless_random_flip_left_right(image, flip_seed)
-  return _subtract_mean(image, size)
+  return _subtract_mean(tf.cast(image, tf.float32), size)
 
 
 def _preprocess_for_eval(image, size, side):

@@ -117,22 +117,6 @@ def test_the_window_is_chosen_by_the_size(run, photo):
   assert run(seen).shape == (1, 2, 3)
 
 
-@pytest.mark.parametrize(('old', 'new', 'window'), [
-    ((60, 80), (256, 341), (0, 0, 224, 224)),
-    ((60, 80), (256, 341), (32, 117, 224, 224)),
-    ((300, 200), (90, 60), (13, 7, 50, 40)),
-    ((20, 20), (20, 20), (0, 0, 20, 20)),
-    ((1, 1), (64, 64), (32, 32, 32, 32)),
-    ((2, 900), (256, 115200), (0, 114976, 224, 224)),
-])
-def test_a_resized_window_is_the_window_of_the_resized(run, old, new, window):
-  image = noise(*old)
-  part = image_ops.decode_resized_window(
-      tf.constant(image), lambda size: (tf.constant(new), tf.constant(window)))
-  # Neighbouring pixels differ by up to 255, so this is a thousandth of their distance.
-  np.testing.assert_allclose(run(part), legacy_bilinear(image, *new, window), atol=0.25)
-
-
 def test_the_central_window_cuts_both_ends_alike(run):
   for size in [(8, 8), (47, 61), (375, 500), (1, 3)]:
     y, x, height, width = run(image_ops.central_window(tf.constant(size), fraction=0.875))

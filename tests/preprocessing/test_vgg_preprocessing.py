@@ -54,28 +54,56 @@ def test_training_draws_scale_place_and_direction(sample):
   image = tf.constant(coordinates(200, 200))
   crops = sample(lambda seed: preprocess_image(
       image, 96, 96, is_training=True, seed=seed), 600) + np.float32(MEAN_RGB)
-  # The last row and column of the image repeat, so that steps are taken from the middle.
+  # The last row and column of a crop repeat, so that steps are taken from the middle.
   step = (crops[:, 0, 60, 0] - crops[:, 0, 10, 0]) / 50
   mirrored = step < 0
   assert mirrored.mean() == pytest.approx(0.5, abs=0.07)
 
-  side = 200 / np.abs(step)
-  np.testing.assert_allclose(side, np.rint(side), atol=0.01)
-  assert 256 <= np.rint(side).min() < 262
-  assert 506 < np.rint(side).max() <= 512
-  assert side.mean() == pytest.approx(384, abs=10)
+  # A crop has as many pixels of the image as make 96 where its 200 are resized to 256 to 512.
+  part = 96 * np.abs(step)
+  np.testing.assert_allclose(part, np.rint(part), atol=0.01)
+  assert np.rint(part).min() == 38
+  assert np.rint(part).max() == 75
+  assert part.mean() == pytest.approx(200 * 96 * np.log(2) / 256, abs=1.5)
 
-  y = crops[:, 0, 0, 1] * side / 200
-  x = np.where(mirrored, crops[:, 0, -1, 0], crops[:, 0, 0, 0]) * side / 200
+  y = crops[:, 0, 0, 1]
+  x = np.minimum(crops[:, 0, 0, 0], crops[:, 0, -1, 0])
   for offset in (y, x):
-    place = offset / (side - 96)
+    place = offset / (200 - part)
     assert place.min() == pytest.approx(0, abs=0.02)
-    assert place.max() == pytest.approx(1, abs=0.02)
+    assert place.max() == pytest.approx(1, abs=0.03)
     assert place.std() == pytest.approx(1 / np.sqrt(12), abs=0.03)
 
 
-def test_a_training_crop_is_a_crop_of_the_resized_image(run):
-  # With one side to choose from and no room to move, only the direction is open.
+@pytest.mark.parametrize(('height', 'width', 'parts'), [(300, 400, (75, 50)), (2, 900, (1, 1))])
+def test_a_training_crop_is_a_resized_part_of_the_image(run, height, width, parts):
+  """A side of 256 for 300 pixels: 64 of the output are 75 of the image, and 43 are 50."""
+  image = np.arange(height * width, dtype=np.float32).reshape(height, width, 1) % 251
+  image = np.repeat(image, 3, axis=2).astype(np.uint8)
+  crop = run(preprocess_image(image, 64, 43, is_training=True, seed=3, resize_side_max=256))
+  crop = crop[..., 0] + np.float32(MEAN_RGB)[0]
+  places = np.ndindex(height - parts[0] + 1, width - parts[1] + 1)
+  found = [(y, x) for y, x in places for mirrored in (crop, crop[:, ::-1])
+           if np.abs(resized(image[y:, x:, 0][:parts[0], :parts[1]]) - mirrored).max() < 0.01]
+  assert found
+
+
+def resized(part):
+  """Resize to 64 x 43 by bilinear interpolation without half-pixel shift."""
+  part = part.astype(np.float64)
+  y = np.arange(64) * part.shape[0] / 64
+  x = np.arange(43) * part.shape[1] / 43
+  rows, columns = y.astype(int), x.astype(int)
+  below, right = (np.minimum(first + 1, size - 1) for first, size in zip((rows, columns),
+                                                                        part.shape))
+  down, across = (y - rows)[:, None], x - columns
+  top = part[rows][:, columns] * (1 - across) + part[rows][:, right] * across
+  bottom = part[below][:, columns] * (1 - across) + part[below][:, right] * across
+  return top * (1 - down) + bottom * down
+
+
+def test_a_training_crop_without_room_to_move(run):
+  # With one side to choose from, only the direction is open.
   image = np.random.RandomState(0).randint(0, 256, (50, 50, 3), np.uint8)
   whole = run(preprocess_image(image, 80, 80, resize_side_min=80))
   crop = run(preprocess_image(image, 80, 80, is_training=True, seed=1,
