@@ -213,7 +213,7 @@ def test_evaluation_of_another_network(data, lenet):
 
 
 def test_evaluation_without_checkpoint(data, tmp_path):
-  with pytest.raises(FileNotFoundError, match=f'no checkpoint in --model_dir={tmp_path}'):
+  with pytest.raises(FileNotFoundError, match=f'no checkpoint in {tmp_path} \\(--model_dir, '):
     command_line.main(task_type='evaluate', dataset_dir=data, output_dir=tmp_path)
   with pytest.raises(ValueError, match='--task_type=evaluate needs --output_dir'):
     command_line.main(task_type='evaluate', dataset_dir=data)

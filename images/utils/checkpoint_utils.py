@@ -20,7 +20,7 @@ def checkpoint_path(model_dir, ckpt_file_name):
   """
   if not model_dir:
     raise ValueError('--model_dir is needed: the directory of the checkpoint')
-  path = os.path.join(model_dir, ckpt_file_name or '')
+  path = os.path.join(model_dir, ckpt_file_name) if ckpt_file_name else model_dir
   if tf.io.gfile.isdir(path):
     newest = tf.train.latest_checkpoint(path)
     if newest is None:

@@ -19,7 +19,7 @@ class StopAtSignalHook(tf.train.SessionRunHook):
   """Ends training when any rank has got SIGTERM, on all ranks after the same step.
 
   The sum over the ranks of who was asked to stop is exchanged with the metrics of every
-  step. A second signal ends the process at once.
+  step. A second signal ends the process at once, unless training has ended by then.
 
   Attributes:
     stopped: whether training has ended for a signal.
@@ -53,7 +53,8 @@ class StopAtSignalHook(tf.train.SessionRunHook):
       run_context.request_stop()
 
   def end(self, session):
-    signal.signal(signal.SIGTERM, self._handler)
+    # A launcher sends SIGTERM to all ranks once the first has ended, while others still save.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if self.stopped else self._handler)
 
 
 class StallHook(tf.train.SessionRunHook):

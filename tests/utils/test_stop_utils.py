@@ -14,8 +14,10 @@ from tests import launch
 
 @pytest.fixture(autouse=True)
 def _graph():
+  handler = signal.getsignal(signal.SIGTERM)
   with tf.Graph().as_default():
     yield
+  signal.signal(signal.SIGTERM, handler)
 
 
 def tensors(*, complete=True):
@@ -41,6 +43,8 @@ def test_training_ends_after_the_run_that_follows_the_signal():
   hook = stop_utils.StopAtSignalHook(tensors())
   assert run(hook, signal_at=2) == 3
   assert hook.stopped
+  # What a launcher sends to the others once one rank has ended.
+  assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
 
 
 def test_training_without_a_signal():
