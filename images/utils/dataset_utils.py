@@ -80,8 +80,8 @@ class DatasetIterator:
   """
 
   def __init__(self, dataset):
-    """Iterate over `dataset` of dicts with 'image' and 'label', and from files 'next'
-    (records of all ranks taken once this one is) and 'skipped'."""
+    """Iterate over `dataset` of dicts with 'image' and 'label', and from files 'place' (in
+    the stream of all ranks) and 'skipped'."""
     self._iterator = tf.data.make_initializable_iterator(dataset)
     # MonitoredTrainingSession runs this collection when it makes a session.
     tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, self._iterator.initializer)
@@ -98,12 +98,14 @@ class DatasetIterator:
       batch = self._iterator.get_next()
     with tf.control_dependencies([batch['image']]):
       self.wait = tf.timestamp() - started
-    if 'next' not in batch:
+    if 'place' not in batch:
       return batch['image'], batch['label']
     self.skipped = tf.reduce_max(batch['skipped'])
     position = tf.get_variable('input_position', [], tf.int64, trainable=False,
                                initializer=tf.zeros_initializer())
-    with tf.control_dependencies([position.assign(tf.reduce_max(batch['next']))]):
+    size = cluster_utils.size()
+    taken = (tf.reduce_max(batch['place']) // size + 1) * size
+    with tf.control_dependencies([position.assign(taken)]):
       return tf.identity(batch['image']), tf.identity(batch['label'])
 
 
@@ -162,9 +164,7 @@ def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, 
       lambda taken, record: prepare(taken * size + rank, *record),
       num_parallel_calls=num_parallel_batches * batch_size)
   dataset = _count_bad(dataset, max_bad_fraction, max(1, sum(counts) // size))
-  dataset = dataset.filter(lambda e: e['good']).map(lambda e: {
-      'image': e['image'], 'label': e['label'], 'skipped': e['skipped'],
-      'next': (e['place'] // size + 1) * size})
+  dataset = dataset.filter(lambda element: element['good'])
   dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(prefetch_buffer_size)
   return DatasetIterator(dataset.with_options(_options(num_preprocessing_threads)))
 
@@ -193,8 +193,10 @@ def evaluation_iterator(files, parse_fn, preprocessing_fn, *, image_size, num_cl
 def _records(files):
   """Return a dataset of (file name, number in the file, record) of interleaved files."""
   def read(name):
-    return tf.data.TFRecordDataset(name).enumerate().map(
-        lambda number, record: (name, number, record))
+    # Zipping calls no function for each record, as mapping would.
+    return tf.data.Dataset.zip((tf.data.Dataset.from_tensors(name).repeat(),
+                                tf.data.Dataset.range(sys.maxsize),
+                                tf.data.TFRecordDataset(name)))
   return tf.data.Dataset.from_tensor_slices(files).interleave(
       read, cycle_length=_INTERLEAVED_FILES, block_length=_INTERLEAVED_RECORDS,
       num_parallel_calls=tf.data.AUTOTUNE)
