@@ -27,7 +27,7 @@ def trained(data, tmp_path_factory):
   output_dir = tmp_path_factory.mktemp('ranks')
   code, output = run_two({'dataset_dir': data, 'output_dir': output_dir, 'stop_at_step': 4,
                           'log_loss_every_n_iters': 4, 'profile_every_n_iters': 2,
-                          'profile_at_task': 1})
+                          'profile_at_task': 1, 'learning_rate_scaling': 'linear'})
   assert code == 0, output
   return output_dir, output
 
@@ -35,7 +35,8 @@ def trained(data, tmp_path_factory):
 def test_train(trained):
   output_dir, output = trained
   assert f'ranks 2, hosts {socket.gethostname()} x 2, transport Horovod ' in output
-  assert 'global batch 8, learning rate 0.01, flags set: --dataset_name=cifar10 ' in output
+  assert 'global batch 8, learning rate 0.02, flags set: --dataset_name=cifar10 ' in output
+  assert '  learning rate 0.02  ' in output
   assert output.count('step 4/4  loss ') == 1
   assert json.loads((output_dir / 'run.json').read_text())['ranks'] == 2
   assert command_line.variables(output_dir / 'model.ckpt-4')['input_position'] == 4 * 8

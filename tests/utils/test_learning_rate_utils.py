@@ -146,3 +146,9 @@ def test_finite_at_every_step(total_steps, warmup_steps):
                   total_steps=total_steps, warmup_steps=warmup_steps, decay_scheme=scheme,
                   learning_rate_decay_type=decay_type)
     assert np.all((found > 0) & (found <= 1.0)), (decay_type, scheme, found)
+
+
+@pytest.mark.parametrize(('name', 'factors'), [
+    ('none', [1, 1, 1]), ('linear', [1, 4, 9]), ('sqrt', [1, 2, 3])])
+def test_factor_for_a_number_of_ranks(name, factors):
+  assert [learning_rate_utils.SCALINGS[name](ranks) for ranks in (1, 4, 9)] == factors
