@@ -230,9 +230,10 @@ def load_finetune_checkpoint(variables):
 def check_ranks(plan):
   """Make sure that all ranks read the same files and train the same variables."""
   sources = plan.data_sources
-  cluster_utils.check_agreement('data', {
-      os.path.basename(file): f'{count} records, {tf.io.gfile.stat(file).length} bytes'
-      for file, count in zip(sources.files, sources.counts)})
+  sizes = {file: f'{count} records, {tf.io.gfile.stat(file).length} bytes'
+           for file, count in zip(sources.files, sources.counts)}
+  cluster_utils.check_agreement(
+      'data', {**sizes, 'classes of the manifest': (sources.manifest or {}).get('classes')})
   cluster_utils.check_agreement('variables', {
       variable.op.name: f'{variable.shape.as_list()} {variable.dtype.base_dtype.name}'
       for variable in tf.global_variables()})

@@ -97,7 +97,7 @@ def test_data_that_differ_end_all_before_the_first_step(data, tmp_path):
        'output_dir': tmp_path / 'run'},
       launcher=[*TWO_RANKS, 'bash', '-c', f'cd {tmp_path}/$HOROVOD_RANK; exec "$@"', 'bash'])
   assert code != 0
-  assert 'the ranks do not have the same data, which all of them must: cifar10_train.tfre' in output
+  assert 'the ranks do not have the same data, which all of them must: data/cifar10_train' in output
   assert '"40 records, ' in output
   assert '"44 records, ' in output
 

@@ -57,10 +57,10 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
 def get_hooks(names, run):
   """Return the list of hooks for a training run.
 
-  First come the hooks that every run has: equal variables on all ranks, the guard
-  against values that are not finite, which has to stand before a hook that saves, the
-  ends of training at a signal and at a stall, and that at the last step, without which a
-  run would go on for ever.
+  First come the hooks that every run has: the end of training at a stall, which watches
+  the others begin, equal variables on all ranks, the guard against values that are not
+  finite, which has to stand before a hook that saves, and the ends at a signal and at the
+  last step, without which a run would go on for ever.
 
   Args:
     names: string, comma-separated keys of HOOKS.
@@ -72,9 +72,9 @@ def get_hooks(names, run):
   names = ['StopAtStepHook', *(name.strip() for name in names.split(',') if name.strip())]
   builders = [name_utils.lookup(HOOKS, name, 'hook (--hooks)') for name in dict.fromkeys(names)]
   hooks = [builder(run) for builder in builders]
-  return [BroadcastGlobalVariablesHook(), FiniteTrainingHook(run.tensors, run.output_dir),
+  return [stop_utils.StallHook(run.stall_limit_secs, lambda: last_checkpoint(run.output_dir)),
+          BroadcastGlobalVariablesHook(), FiniteTrainingHook(run.tensors, run.output_dir),
           stop_utils.StopAtSignalHook(run.tensors),
-          stop_utils.StallHook(run.stall_limit_secs, lambda: last_checkpoint(run.output_dir)),
           *(hook for hook in hooks if hook is not None)]
 
 
@@ -136,9 +136,9 @@ class LoggingTensorHook(tf.train.SessionRunHook):
 
   def __init__(self, tensors, *, every_n_iters, total_steps, global_batch):
     """Log of `tensors` 'step' and 'loss', and where they are there, 'accuracy',
-    'learning_rate', 'loss_scale' if it adapts, 'skipped' undecodable images, and 'wait',
-    the seconds that a step has waited for its images."""
-    shown = ['step', 'loss', 'accuracy', 'learning_rate', 'skipped', 'wait']
+    'learning_rate', 'loss_scale' if it adapts, 'skipped' undecodable images, 'wait', the
+    seconds that a run has waited for its images, and 'complete', whether it ends a step."""
+    shown = ['step', 'complete', 'loss', 'accuracy', 'learning_rate', 'skipped', 'wait']
     shown += ['loss_scale'] if tensors['dynamic'] else []
     self._tensors = {name: tensors[name] for name in shown if tensors.get(name) is not None}
     self._every_n_iters = every_n_iters
@@ -153,6 +153,8 @@ class LoggingTensorHook(tf.train.SessionRunHook):
   def after_run(self, run_context, run_values):
     self._values = run_values.results
     self._waited += self._values.get('wait', 0.0)
+    if not self._values.get('complete', True):
+      return
     step = int(self._values['step'])
     if self._started is None:
       # The first step is no measure: it waits for the first images and for the threads.
@@ -178,8 +180,9 @@ class LoggingTensorHook(tf.train.SessionRunHook):
       parts += [f'{self._global_batch / seconds:,.1f} images/s', f'{left} left']
     if values.get('skipped'):
       parts.append(f'{values["skipped"]} undecodable images skipped')
-    waiting = self._waited / (now - started) if step > started_step else 0.0
+    waiting = 0.0
     if 'wait' in values and step > started_step:
+      waiting = self._waited / (now - started)
       parts.append(f'waiting for images {100 * waiting:.0f} %')
     logging.info('  '.join(parts))
     if waiting > _MUCH_WAITING:

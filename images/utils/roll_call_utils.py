@@ -3,6 +3,7 @@
 While ranks wait for one another in a collective operation, a thread of each still answers
 datagrams. Whoever has waited too long asks all, to name the rank that hangs.
 """
+import contextlib
 import json
 import socket
 import threading
@@ -34,7 +35,8 @@ class RollCall:
     while True:
       _, sender = self._socket.recvfrom(1)
       state = [cluster_utils.rank(), self.runs, self.running]
-      self._socket.sendto(json.dumps(state).encode(), sender)
+      with contextlib.suppress(OSError):  # Who asked may be cut off by now.
+        self._socket.sendto(json.dumps(state).encode(), sender)
 
   def late(self):
     """Return in words which ranks do not answer, or are behind the others; '' if none."""

@@ -18,8 +18,8 @@ EXIT_STALLED = 70
 class StopAtSignalHook(tf.train.SessionRunHook):
   """Ends training when any rank has got SIGTERM, on all ranks after the same step.
 
-  The sum over the ranks of who was asked to stop is exchanged with the metrics of every
-  step. A second signal ends the process at once, unless training has ended by then.
+  Whether any rank was asked to is exchanged with the metrics of every step. A second signal
+  ends the process at once, unless training has ended by then.
 
   Attributes:
     stopped: whether training has ended for a signal.
@@ -91,9 +91,11 @@ class StallHook(tf.train.SessionRunHook):
         break
     else:
       return
-    late = self._roll_call.late() or 'all ranks wait within the same step, for images or others'
-    logging.error('rank %d on %s: no step has ended for %d s, the limit of --stall_limit_secs: %s; '
-                  '%s', cluster_utils.rank(), cluster_utils.host(), self._limit, late,
-                  self._describe())
-    sys.stderr.flush()
-    os._exit(EXIT_STALLED)
+    try:
+      late = self._roll_call.late() or 'all ranks wait within the same step, for images or others'
+      logging.error('rank %d on %s: no step has ended for %d s, the limit of --stall_limit_secs: '
+                    '%s; %s', cluster_utils.rank(), cluster_utils.host(), self._limit, late,
+                    self._describe())
+      sys.stderr.flush()
+    finally:
+      os._exit(EXIT_STALLED)

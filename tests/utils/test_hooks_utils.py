@@ -15,7 +15,7 @@ DEFAULT = 'StopAtStepHook,ProfilerHook,LoggingTensorHook,CheckpointSaverHook'
 
 
 def build(*, poison=None, poison_loss=None, poison_gradient=None, loss_scale=1.0, skipped=None,
-          wait=None):
+          wait=None, accumulate_steps=1):
   """Build a training step on the loss 3 w from w = 2; return the dict of its tensors.
 
   Args:
@@ -24,7 +24,8 @@ def build(*, poison=None, poison_loss=None, poison_gradient=None, loss_scale=1.0
     poison_gradient: int, the global step at which the gradient alone is infinite.
   """
   global_step = tf.train.get_or_create_global_step()
-  opt = paisoar.ReplicatedVarsOptimizer(tf.train.GradientDescentOptimizer(0.5))
+  opt = paisoar.ReplicatedVarsOptimizer(tf.train.GradientDescentOptimizer(0.5),
+                                        accumulate_steps=accumulate_steps)
 
   def loss_fn():
     w = tf.get_variable('w', initializer=2.0)
@@ -92,6 +93,11 @@ def test_the_share_of_time_that_steps_wait_for_images(tmp_path, log, caplog, mon
   run(tmp_path, 'LoggingTensorHook', total_steps=5, every=2, wait=waited)
   assert log()[1].endswith(f'  waiting for images {shown}')
   assert ('raise --num_preprocessing_threads' in caplog.text) == warned
+
+
+def test_micro_batches_are_no_steps_of_the_log(tmp_path, log):
+  run(tmp_path, 'LoggingTensorHook', total_steps=5, every=2, accumulate_steps=3)
+  assert [line.split()[1] for line in log()] == ['2/5', '4/5', '5/5']
 
 
 def test_a_last_step_on_the_interval_is_logged_once(tmp_path, log):

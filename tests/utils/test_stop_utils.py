@@ -1,4 +1,4 @@
-"""The hooks in one process; tests/test_train_image_classifiers_ranks.py has several."""
+"""The hooks in one process; tests/test_train_image_classifiers_stops.py has several."""
 import os
 import signal
 import subprocess
