@@ -43,7 +43,7 @@ def main(argv):
         for name, batch in values_of.items():
           speed = measure(session, batch, values.seconds)
           speeds[name] += [speed] if number else []  # The first round fills caches.
-  report({name: statistics.median(found) for name, found in speeds.items()}, speeds)
+  report(speeds)
 
 
 def measure(session, batch, seconds):
@@ -103,8 +103,9 @@ def resize_and_crop(image):
   return tf.image.random_flip_left_right(image) - tf.constant(vgg_preprocessing.MEAN_RGB)
 
 
-def report(medians, speeds):
-  """Print images/s, their spread, and how the pipeline compares."""
+def report(speeds):
+  """Print median and spread of the images/s of each, and how the pipeline compares."""
+  medians = {name: statistics.median(found) for name, found in speeds.items()}
   print('| what | images/s | lowest to highest | the pipeline makes |')
   print('| --- | --- | --- | --- |')
   for name, median in medians.items():

@@ -8,11 +8,6 @@ fail() {
   exit 1
 }
 
-# Whether Horovod was built with 'mpi' or 'nccl'.
-horovod_has() {
-  python -c "import sys, horovod.tensorflow as hvd; sys.exit(not hvd.$1_built())" 2> /dev/null
-}
-
 # Prints the command and becomes it.
 launch() {
   printf '+'
@@ -46,10 +41,14 @@ check_hosts() {
   done
 }
 
-# Horovod, and for an argument 'mpi' one that was built with Open MPI.
 check_horovod() {
   command -v horovodrun > /dev/null || fail 'no Horovod: bash scripts/quickstart.sh installs it'
-  [ -z "${1:-}" ] || horovod_has "$1" || fail \
+}
+
+check_horovod_with_mpi() {
+  check_horovod
+  python -c 'import sys, horovod.tensorflow as hvd; sys.exit(not hvd.mpi_built())' \
+    2> /dev/null || fail \
     "this Horovod was built without Open MPI. Install it ('sudo apt-get install openmpi-bin" \
     "libopenmpi-dev'), remove .venv and run scripts/quickstart.sh again"
 }

@@ -11,7 +11,7 @@ source "$(dirname "$0")/launch_env.sh"
 
 command -v mpirun > /dev/null || fail \
   "no mpirun: 'sudo apt-get install openmpi-bin libopenmpi-dev' (Debian, Ubuntu)"
-check_horovod mpi
+check_horovod_with_mpi
 check_hosts
 ranks=$(ranks_of "$HOSTS")
 flags=(-np "$ranks" -H "$HOSTS" --tag-output)

@@ -4,6 +4,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 from absl import flags
@@ -53,6 +54,15 @@ def run(values, *, timeout=240, **options):
   finally:
     kill(process)
   return process.returncode, output
+
+
+def wait_for(path, process, seconds=200):
+  """Wait until `path` is there, which a process of start() makes while it runs on."""
+  deadline = time.monotonic() + seconds
+  while not path.exists():
+    assert process.poll() is None, process.communicate()[0]
+    assert time.monotonic() < deadline, f'no {path} after {seconds} s'
+    time.sleep(0.05)
 
 
 def kill(process):

@@ -5,8 +5,6 @@ import pytest
 
 from tests import command_line, launch
 
-TWO_RANKS = launch.horovodrun(2)
-
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
@@ -14,11 +12,11 @@ def data(tmp_path_factory):
   return command_line.write_dataset(tmp_path_factory.mktemp('data'))
 
 
-def run_two(values, **options):
-  """Run the script on two ranks; return (exit code, what both printed)."""
+def run_two(values, *, wrapper=(), **options):
+  """Run the script on two ranks, each in `wrapper`; return (exit code, what both printed)."""
   pytest.importorskip('horovod.tensorflow', exc_type=ImportError)
   return command_line.run({**command_line.TINY, 'enable_paisoar': True, **values},
-                          launcher=TWO_RANKS, **options)
+                          launcher=[*launch.horovodrun(2), *wrapper], **options)
 
 
 @pytest.fixture(scope='module')
@@ -74,10 +72,9 @@ def test_error_of_the_chief_alone_ends_both(data, tmp_path):
 
 def test_flags_that_differ_end_all_before_the_first_step(data, tmp_path):
   """The launcher of this test gives each rank another seed."""
-  pytest.importorskip('horovod.tensorflow', exc_type=ImportError)
-  code, output = command_line.run(
-      {**command_line.TINY, 'enable_paisoar': True, 'dataset_dir': data, 'output_dir': tmp_path},
-      launcher=[*TWO_RANKS, 'bash', '-c', 'exec "$@" --seed=$((HOROVOD_RANK + 5))', 'bash'])
+  code, output = run_two(
+      {'dataset_dir': data, 'output_dir': tmp_path},
+      wrapper=['bash', '-c', 'exec "$@" --seed=$((HOROVOD_RANK + 5))', 'bash'])
   assert code != 0
   message = ('ValueError: the ranks do not have the same flags, which all of them must: '
              '--seed: 5 on rank 0, 6 on rank 1')
@@ -88,14 +85,12 @@ def test_flags_that_differ_end_all_before_the_first_step(data, tmp_path):
 
 def test_data_that_differ_end_all_before_the_first_step(data, tmp_path):
   """Each rank runs in a directory of its own, where the same path is other data."""
-  pytest.importorskip('horovod.tensorflow', exc_type=ImportError)
   for rank, train in enumerate((40, 44)):
     (tmp_path / str(rank) / 'data').mkdir(parents=True)
     command_line.write_dataset(tmp_path / str(rank) / 'data', train=train)
-  code, output = command_line.run(
-      {**command_line.TINY, 'enable_paisoar': True, 'dataset_dir': 'data',
-       'output_dir': tmp_path / 'run'},
-      launcher=[*TWO_RANKS, 'bash', '-c', f'cd {tmp_path}/$HOROVOD_RANK; exec "$@"', 'bash'])
+  code, output = run_two(
+      {'dataset_dir': 'data', 'output_dir': tmp_path / 'run'},
+      wrapper=['bash', '-c', f'cd {tmp_path}/$HOROVOD_RANK; exec "$@"', 'bash'])
   assert code != 0
   assert 'the ranks do not have the same data, which all of them must: data/cifar10_train' in output
   assert '"40 records, ' in output

@@ -1,7 +1,6 @@
 import os
 import signal
 import subprocess
-import time
 
 import numpy as np
 import pytest
@@ -93,11 +92,7 @@ def test_killed_process_goes_on_to_the_same_step(data, tmp_path):
   values = {**command_line.TINY, 'dataset_dir': data, 'output_dir': tmp_path,
             'stop_at_step': 100000, 'num_epochs': 100000, 'save_checkpoint_every_n_iters': 20}
   process = command_line.start(values)
-  deadline = time.time() + 200
-  while not (tmp_path / 'model.ckpt-40.index').exists():
-    assert process.poll() is None, process.communicate()[0]
-    assert time.time() < deadline
-    time.sleep(0.05)
+  command_line.wait_for(tmp_path / 'model.ckpt-40.index', process)
   command_line.kill(process)
   process.stdout.close()
   assert process.returncode == -signal.SIGKILL

@@ -3,7 +3,6 @@ import contextlib
 import os
 import pathlib
 import signal
-import time
 
 import pytest
 
@@ -42,11 +41,7 @@ def signal_rank(rank, number, values):
   output_dir = values['output_dir']
   process = command_line.start({**ENDLESS, **values}, launcher=TWO_RANKS)
   try:
-    deadline = time.time() + 120
-    while not (output_dir / 'model.ckpt-100.index').exists():
-      assert process.poll() is None
-      assert time.time() < deadline
-      time.sleep(0.1)
+    command_line.wait_for(output_dir / 'model.ckpt-100.index', process, seconds=120)
     os.kill(process_of_rank(rank, output_dir), number)
     output, _ = process.communicate(timeout=60)
   finally:

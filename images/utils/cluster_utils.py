@@ -198,9 +198,8 @@ def broadcast_global_variables():
 def session_config(log_device_placement=False, *, xla=False):
   """Return the tf.ConfigProto of a rank: its own GPU, its share of the host's cores.
 
-  With `xla`, clusters of operations are compiled by XLA, on a processor too.
-
-  Several ranks on a host that each used all cores would take them from each other.
+  Several ranks on a host that each used all cores would take them from each other. With
+  `xla`, clusters of operations are compiled by XLA, on a processor too.
   """
   cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
   config = tf.ConfigProto(
