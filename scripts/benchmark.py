@@ -50,15 +50,15 @@ def define_flags():
                             '--flag=--dataset_name=flowers; may be repeated.')
 
 
-def command(model, ranks, precision, output_dir, cores):
-  """Return the shell command of one measurement."""
+def command(model, ranks, precision, output_dir, cores, *more):
+  """Return the shell command of one measurement, with `more` flags of the training script."""
   steps = (FLAGS.intervals + 1) * FLAGS.steps
   train = [
       sys.executable, str(ROOT / 'train_image_classifiers.py'), '--dataset_name=mock',
       f'--model_name={model}', f'--batch_size={FLAGS.batch_size}', PRECISIONS[precision],
       f'--stop_at_step={steps}', f'--log_loss_every_n_iters={FLAGS.steps}',
       '--hooks=StopAtStepHook,LoggingTensorHook', f'--output_dir={output_dir}',
-      f'--enable_paisoar={ranks > 1}', '--learning_rate=0.001', *FLAGS.flag]
+      f'--enable_paisoar={ranks > 1}', '--learning_rate=0.001', *more, *FLAGS.flag]
   launcher = ['horovodrun', '--gloo', '-np', str(ranks)] if ranks > 1 else []
   return [*launcher, *bound(train, cores)]
 
@@ -78,10 +78,10 @@ def bound(words, cores):
   return ['bash', '-c', f'exec taskset -c {first}-{last} ' + ' '.join(words)]
 
 
-def measure(model, ranks, precision, cores):
+def measure(model, ranks, precision, cores, *more):
   """Return the images/s over all ranks of each interval after the first, a list."""
   with tempfile.TemporaryDirectory() as output_dir:
-    return speeds_of(command(model, ranks, precision, output_dir, cores))[1:]
+    return speeds_of(command(model, ranks, precision, output_dir, cores, *more))[1:]
 
 
 def speeds_of(words):
@@ -103,7 +103,8 @@ def compare_peers(cores):
   print('| precision | library | images/s | lowest to highest | this project is |')
   print('| --- | --- | --- | --- | --- |')
   for precision in FLAGS.precisions:
-    speeds = {'this project': measure('resnet_v1_50', 1, precision, cores)}
+    speeds = {'this project': measure('resnet_v1_50', 1, precision, cores,
+                                      '--optimizer=momentum')}
     for peer, (package, name) in PEERS.items():
       if importlib.util.find_spec(package):
         speeds[name] = speeds_of(peer_command(peer, precision, cores))

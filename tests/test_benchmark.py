@@ -64,6 +64,8 @@ def test_efficiency_compares_with_as_many_times_one_rank(benchmark):
 
 
 def test_a_peer_has_the_same_batch_precision_and_cores(benchmark, flag_values):
+  assert ' --optimizer=momentum ' in benchmark.command(
+      'resnet_v1_50', 1, 'half', '/run', 2, '--optimizer=momentum')[2]
   command = benchmark.peer_command('keras', 'half', 2)
   assert command[:2] == ['bash', '-c']
   for flag in ('--peer=keras', '--half=True', '--batch_size=16', '--steps=5', '--intervals=3'):
@@ -74,7 +76,9 @@ def test_a_peer_has_the_same_batch_precision_and_cores(benchmark, flag_values):
 
 def test_ratios_to_the_peers_that_are_installed(benchmark, flag_values, monkeypatch, capsys):
   monkeypatch.setattr(benchmark, 'PEERS', {'keras': ('json', 'Keras'), 'torch': ('absent', 'T')})
-  monkeypatch.setattr(benchmark, 'measure', lambda *arguments: [11.0, 12.0, 14.0])
+  monkeypatch.setattr(
+      benchmark, 'measure',
+      lambda *arguments: [11.0, 12.0, 14.0] if '--optimizer=momentum' in arguments else None)
   monkeypatch.setattr(benchmark, 'speeds_of', lambda words: [7.0, 8.0, 9.0])
   benchmark.compare_peers(2)
   assert capsys.readouterr().out.splitlines()[2:] == [
