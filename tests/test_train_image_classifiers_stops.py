@@ -61,7 +61,7 @@ def test_a_frozen_rank_ends_the_other_and_is_named(data, tmp_path, rank):
                                               'stall_limit_secs': 5})
   assert 'no step has ended for 5 s, the limit of --stall_limit_secs: ' in output
   assert f': rank {rank} on {os.uname().nodename} does not answer; the newest checkpoint' in output
-  assert f'Process {1 - rank} exit with status code 70' in output
+  assert f'Process name: {1 - rank}\nExit code: 70' in output
 
 
 def test_sigterm_to_any_rank_saves_and_another_number_of_ranks_resumes(data, tmp_path):
@@ -69,8 +69,8 @@ def test_sigterm_to_any_rank_saves_and_another_number_of_ranks_resumes(data, tmp
   output = signal_rank(1, signal.SIGTERM, values)
   assert '[rank 1] ' in output
   assert 'rank 1 got SIGTERM: all ranks stop after this step' in output
-  for rank in (0, 1):
-    assert f'Process {rank} exit with status code 75' in output
+  # horovodrun reports the rank that ended first, and may end the other before it leaves.
+  assert '\nExit code: 75\n' in output
   step = max(int(path.stem.rpartition('-')[2]) for path in tmp_path.glob('*.index'))
   assert f'stopped at step {step} of {10**6}, checkpoint {tmp_path}/model.ckpt-{step}' in output
   saved = command_line.variables(tmp_path / f'model.ckpt-{step}')

@@ -38,12 +38,12 @@ def test_network_is_the_published_one_and_trains(name):
   shape = {key: golden[key] for key in ('batch', 'size', 'channels', 'num_classes')}
   with zoo.graph(), zoo.session() as session:
     single = zoo.build(name, **shape, is_training=True, weight_decay=4e-5)
-    half = zoo.build(name, **shape, is_training=True, dtype=tf.bfloat16)
+    half = zoo.build(name, **{**shape, 'batch': 4}, is_training=True, dtype=tf.bfloat16)
     evaluation = zoo.build(name, **shape)
     values = zoo.load(session)
     _check_evaluation(session, evaluation, golden)
     _check_single_precision(session, single, golden, _NOISE.get(name, 1e-3))
-    zoo.load(session, values)
+    zoo.load(session, zoo.well_conditioned(values))
     _check_half_precision(session, half, golden)
     description = zoo.describe(single.end_points)
   assert description == {key: golden[key] for key in description}
@@ -71,12 +71,12 @@ def _check_single_precision(session, net, golden, noise):
 
 
 def _check_half_precision(session, net, golden):
-  """Variables stay float32, every gradient is finite and the loss falls."""
+  """Variables stay float32, gradients are finite, and the loss falls as they promise."""
   assert net.logits.dtype == tf.bfloat16
   assert {v.dtype.base_dtype for v in tf.trainable_variables()} == {tf.float32}
   before, after = zoo.train(session, net, zoo.feed(net, golden['num_classes']))
   assert np.isfinite(before['norm'])
-  assert after < before['loss']
+  assert 0.85 * before['loss'] < after < 0.95 * before['loss']
 
 
 @pytest.mark.parametrize(('name', 'size'), [
