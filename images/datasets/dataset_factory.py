@@ -127,6 +127,5 @@ def get_evaluation_iterator(dataset_name, image_size, preprocessing_fn, data_sou
   if dataset_name == MOCK:
     raise ValueError('--dataset_name=mock has no images to evaluate: name a data set')
   return dataset_utils.evaluation_iterator(
-      data_sources.files, _lookup(dataset_name).parse_fn, preprocessing_fn,
-      image_size=image_size, num_classes=num_classes, batch_size=batch_size,
-      num_records=sum(data_sources.counts), **pipeline)
+      data_sources.files, data_sources.counts, _lookup(dataset_name).parse_fn, preprocessing_fn,
+      image_size=image_size, num_classes=num_classes, batch_size=batch_size, **pipeline)

@@ -37,11 +37,11 @@ def preprocess_image(image, output_height, output_width, is_training=False, *, s
 
 def _distort(image, size, *, seed):
   """Return a random crop, perhaps mirrored, in random brightness and contrast."""
-  window_seed, flip_seed, brightness_seed, contrast_seed = image_ops.split_seed(seed, 4)
+  seed, brightness_seed, contrast_seed = image_ops.split_seed(seed, 3)
+  y, x, direction = image_ops.draws(seed, 3)
   image = tf.pad(image, [[_PADDING, _PADDING], [_PADDING, _PADDING], [0, 0]])
   image = image_ops.pad_to_at_least(image, *size)
-  window = image_ops.random_window(tf.shape(image)[:2], *size, seed=window_seed)
-  image = image_ops.crop(image, window)
-  image = stateless_image.stateless_random_flip_left_right(image, flip_seed)
+  image = image_ops.crop(image, image_ops.random_window(tf.shape(image)[:2], *size, draw=[y, x]))
+  image = image_ops.mirror_if(image, direction < 0.5)
   image = stateless_image.stateless_random_brightness(image, 63.0, brightness_seed)
   return stateless_image.stateless_random_contrast(image, 0.2, 1.8, contrast_seed)

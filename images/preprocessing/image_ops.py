@@ -17,16 +17,12 @@ stateless_image = tf.compat.v2.image
 _JPEG_MARGIN = 2
 
 
-def split_seed(seed, count):
-  """Return `count` seeds that are as independent as the draws they are meant for.
+def as_seed(seed):
+  """Return an int64 tensor [2] for an integer, a pair of integers, or None.
 
   Args:
     seed: integer or integer pair (numbers or a tensor), or None to draw one from
       TensorFlow's stateful generator, which obeys `tf.set_random_seed`.
-    count: int, the number of seeds wanted.
-
-  Returns:
-    List of int64 tensors of shape [2].
 
   Raises:
     ValueError: `seed` has another shape.
@@ -38,7 +34,17 @@ def split_seed(seed, count):
     seed = tf.stack([seed, 0])
   if not seed.shape.is_compatible_with([2]):
     raise ValueError(f'seed is an integer or a pair of integers, but has shape {seed.shape}')
-  return tf.unstack(tf.random.experimental.stateless_split(seed, count), count)
+  return seed
+
+
+def split_seed(seed, count):
+  """Return `count` seeds, int64 [2], that are as independent as the draws they are meant for."""
+  return tf.unstack(tf.random.experimental.stateless_split(as_seed(seed), count), count)
+
+
+def draws(seed, count):
+  """Return `count` float32 scalars in [0, 1): one operation, where split seeds take many."""
+  return tf.unstack(tf.random.stateless_uniform([count], as_seed(seed)), count)
 
 
 def decode(image, *, keep_grey=False):
@@ -159,12 +165,22 @@ def distorted_window(size, *, seed, bbox=None, min_object_covered=0.1,
   return tf.concat([begin[:2], extent[:2]], axis=0)
 
 
-def random_window(size, height, width, *, seed):
-  """Return a window of `height` x `width` anywhere in `size`, all places equally likely."""
-  y_seed, x_seed = split_seed(seed, 2)
-  y = tf.random.stateless_uniform([], y_seed, 0, size[0] - height + 1, tf.int32)
-  x = tf.random.stateless_uniform([], x_seed, 0, size[1] - width + 1, tf.int32)
+def random_window(size, height, width, *, draw):
+  """Return a window of `height` x `width` in `size`, all places equally likely.
+
+  Args:
+    size: int32 [2], height and width of the image.
+    height, width: integers, at most the image's.
+    draw: float32 [2] in [0, 1), which place.
+  """
+  room = tf.cast(size - tf.stack([height, width]) + 1, tf.float32)
+  y, x = tf.unstack(tf.cast(tf.floor(draw * room), tf.int32))
   return tf.stack([y, x, height, width])
+
+
+def mirror_if(image, mirrored):
+  """Return the decoded `image`, left and right exchanged where `mirrored`, a bool scalar."""
+  return tf.reverse(image, axis=tf.range(1, 1 + tf.cast(mirrored, tf.int32)))
 
 
 def resize(image, height, width, method=tf.image.ResizeMethod.BILINEAR):
@@ -173,6 +189,8 @@ def resize(image, height, width, method=tf.image.ResizeMethod.BILINEAR):
   Pixel i of n comes from i * (old n / n): without the half-pixel shift and without
   smoothing, which is what the published checkpoints have seen.
   """
+  # The same numbers as from bytes, for which the operation takes longer.
+  image = tf.cast(image, tf.float32)
   return tf.image.resize_images(image, [height, width], method, align_corners=False)
 
 

@@ -1,6 +1,5 @@
 """VGG preprocessing: aspect ratio kept, cropped, minus the mean colour of ImageNet."""
 from images.preprocessing import image_ops
-from images.preprocessing.image_ops import stateless_image
 from images.utils.tf1 import tf
 
 # Red, green, blue, on the scale 0 to 255.
@@ -44,18 +43,18 @@ def _preprocess_for_train(image, size, side_min, side_max, *, seed):
   The crop is chosen in pixels of the image, so that nothing else of it need be decoded
   and resized; its scale and place are those of a crop of the resized image, rounded.
   """
-  side_seed, window_seed, flip_seed = image_ops.split_seed(seed, 3)
-  side = tf.random.stateless_uniform([], side_seed, side_min, side_max + 1, tf.int32)
+  scale, y, x, direction = image_ops.draws(seed, 4)
+  side = tf.floor(side_min + scale * (side_max + 1 - side_min))
 
   def choose_window(image_size):
-    scale = tf.cast(tf.reduce_min(image_size), tf.float32) / tf.cast(side, tf.float32)
-    height, width = (tf.cast(tf.maximum(1.0, tf.round(pixels * scale)), tf.int32)
-                     for pixels in size)
-    return image_ops.random_window(image_size, height, width, seed=window_seed)
+    pixels = tf.constant(size, tf.float32) * tf.cast(tf.reduce_min(image_size), tf.float32) / side
+    height, width = tf.unstack(tf.cast(tf.maximum(1.0, tf.round(pixels)), tf.int32))
+    return image_ops.random_window(image_size, height, width, draw=[y, x])
 
-  image = image_ops.resize(image_ops.decode_window(image, choose_window), *size)
-  image = stateless_image.stateless_random_flip_left_right(image, flip_seed)
-  return _subtract_mean(tf.cast(image, tf.float32), size)
+  image = image_ops.decode_window(image, choose_window)
+  image = image_ops.mirror_if(image, direction < 0.5)
+  # Before resizing, as most crops are smaller than the output.
+  return image_ops.fix_shape(image_ops.resize(_subtract_mean(image), *size), *size)
 
 
 def _preprocess_for_eval(image, size, side):
@@ -63,9 +62,12 @@ def _preprocess_for_eval(image, size, side):
   image = image_ops.resize_smaller_side(image_ops.decode(image), side)
   offset = (tf.shape(image)[:2] - size) // 2
   image = image_ops.crop(image, tf.concat([offset, size], axis=0))
-  return _subtract_mean(image, size)
+  return image_ops.fix_shape(_subtract_mean(image), *size)
 
 
-def _subtract_mean(image, size):
-  """Return the image minus the mean colour, its shape known."""
-  return image_ops.fix_shape(image - tf.constant(MEAN_RGB), *size)
+def _subtract_mean(image):
+  """Return the image minus the mean colour, float32."""
+  height, width, _ = tf.unstack(tf.shape(image))
+  # A row at a time: the operation is slow where three numbers are all that it can repeat.
+  rows = tf.reshape(tf.cast(image, tf.float32), [height, 3 * width])
+  return tf.reshape(rows - tf.tile(tf.constant(MEAN_RGB), [width]), [height, width, 3])

@@ -82,92 +82,6 @@ def as_rank(monkeypatch, rank, size):
   monkeypatch.setattr(cluster_utils, 'size', lambda: size)
 
 
-# ---- Which rank reads what ----
-
-COUNTS = {1: [11], 5: [3, 1, 4, 1, 5], 7: [2, 7, 1, 8, 2, 8, 6]}
-
-
-def records_of(share, counts):
-  """Return the (file, number) pairs of an EpochShare, by its definition."""
-  stream = [(file, number) for file in share.files for number in range(counts[file])]
-  return stream[share.index::share.num_shards]
-
-
-@pytest.mark.parametrize('fixed', [False, True])
-@pytest.mark.parametrize('num_files', COUNTS)
-@pytest.mark.parametrize('size', [1, 2, 3, 5])
-def test_the_shares_of_all_ranks_partition_the_records(size, num_files, fixed):
-  counts = COUNTS[num_files]
-  everything = sorted((f, n) for f, count in enumerate(counts) for n in range(count))
-  for epoch in range(4):
-    shares = [dataset_utils.epoch_share(epoch, counts, rank=rank, size=size, seed=7, fixed=fixed)
-              for rank in range(size)]
-    records = [records_of(share, counts) for share in shares]
-    assert sorted(sum(records, [])) == everything
-    assert [share.records for share in shares] == [len(r) for r in records]
-
-
-def test_whole_files_where_they_divide_evenly():
-  shares = [dataset_utils.epoch_share(0, [2] * 6, rank=rank, size=3, seed=7) for rank in range(3)]
-  assert [(share.num_shards, len(share.files), share.records) for share in shares] == [
-      (1, 2, 4)] * 3
-
-
-@pytest.mark.parametrize('num_files', COUNTS)
-@pytest.mark.parametrize('size', [2, 3])
-def test_no_rank_gets_more_than_one_record_ahead(size, num_files):
-  """Over all epochs together, where records are split."""
-  taken = np.zeros(size, int)
-  for epoch in range(7):
-    taken += [dataset_utils.epoch_share(epoch, COUNTS[num_files], rank=rank, size=size,
-                                        seed=7).records for rank in range(size)]
-    assert np.ptp(taken) <= 1
-
-
-def test_the_order_is_a_function_of_seed_and_epoch():
-  def order(seed, epoch):
-    share = dataset_utils.epoch_share(epoch, [1] * 20, rank=0, size=1, seed=seed)
-    return (*share.files, share.shuffle_seed)
-  assert order(7, 3) == order(7, 3)
-  orders = {order(seed, epoch) for seed in (7, 8, -1) for epoch in range(5)}
-  assert len(orders) == 15
-
-
-def test_a_fixed_share_has_the_same_records_in_every_epoch():
-  shares = [dataset_utils.epoch_share(epoch, COUNTS[5], rank=1, size=2, seed=7, fixed=True)
-            for epoch in range(3)]
-  assert [records_of(share, COUNTS[5]) for share in shares] == [
-      records_of(shares[0], COUNTS[5])] * 3
-  assert len({share.shuffle_seed for share in shares}) == 3
-
-
-@pytest.mark.parametrize(('rank', 'size'), [(0, 1), (0, 2), (1, 2), (2, 3)])
-def test_epochs_from_any_position(rank, size):
-  """The stream from `position` is that from 0 without its first records."""
-  counts = COUNTS[5]
-  def share(epoch):
-    return dataset_utils.epoch_share(epoch, counts, rank=rank, size=size, seed=7)
-
-  def stream(position, count):
-    epochs, places = dataset_utils.epochs_from(position, share), []
-    while len(places) < count:
-      files, num_shards, index, shuffle_seed, skip = next(epochs)
-      this = dataset_utils.EpochShare(files, num_shards, index, None, shuffle_seed)
-      places += [(shuffle_seed, *place) for place in records_of(this, counts)[skip:]]
-    return places[:count]
-
-  unbroken = stream(0, 60)
-  for position in range(31):
-    assert stream(position, 29) == unbroken[position:position + 29]
-
-
-def test_a_rank_without_any_record_is_an_error():
-  def share(epoch):
-    return dataset_utils.epoch_share(epoch, [2], rank=2, size=3, seed=7, fixed=True)
-  with pytest.raises(ValueError, match='fewer training records than ranks: start fewer ranks'):
-    next(dataset_utils.epochs_from(0, share))
-
-
 # ---- Training batches ----
 
 @pytest.mark.parametrize('caching', [False, True])
@@ -199,15 +113,14 @@ def test_a_shuffle_buffer_of_one_keeps_the_order(tmp_path):
 
 @pytest.mark.parametrize('counts', [[8, 4], [5, 4, 3]])
 def test_ranks_share_an_epoch(tmp_path, monkeypatch, counts):
-  """By whole files, which need not be of one length, and by records."""
+  """Half of it each, wherever in a file that begins and ends."""
   write(tmp_path, counts)
   seen = []
   for rank in range(2):
     as_rank(monkeypatch, rank, 2)
-    records = dataset_utils.epoch_share(0, counts, rank=rank, size=2, seed=3).records
-    batches = read(tmp_path, counts, records, batch_size=1)
+    batches = read(tmp_path, counts, 6, batch_size=1)
     seen += numbers_of(batches)
-    assert [position for *_, position in batches] == list(range(2, 2 * records + 2, 2))
+    assert [position for *_, position in batches] == list(range(2, 14, 2))
   assert sorted(seen) == list(range(12))
 
 
@@ -316,7 +229,8 @@ def test_a_label_outside_the_classes_is_an_error(tmp_path, label):
   with pytest.raises(tf.errors.InvalidArgumentError) as error:
     read(tmp_path, [3], 3, batch_size=1)
   message = error.value.message.replace('"', '')
-  assert (f'[label] [{label}] [is outside [0, 10): set --num_classes; file] '
+  assert (f'[label] [{label}] [is outside [0, 10): set --num_classes, '
+          'or --labels_offset; file] '
           f'[{tmp_path}/0.tfrecord]') in message
 
 
@@ -341,14 +255,14 @@ def test_mock_data_is_one_batch_repeated():
 
 # ---- Evaluation ----
 
-def evaluate(files, *, preprocessing_fn=grey, **kwargs):
+def evaluate(files, counts, *, preprocessing_fn=grey, **kwargs):
   """Return [(numbers, labels)] of all batches with bad images left out, and their number."""
   arguments = {'image_size': SIZE, 'num_classes': NUM_CLASSES, 'batch_size': 4,
                'num_preprocessing_threads': 2, **kwargs}
   batches, bad = [], 0
   with tf.Graph().as_default(), tf.Session() as session:
-    iterator = dataset_utils.evaluation_iterator(files, mnist.parse_fn, preprocessing_fn,
-                                                 **arguments)
+    iterator = dataset_utils.evaluation_iterator(files, counts, mnist.parse_fn,
+                                                 preprocessing_fn, **arguments)
     batch = iterator.get_next()
     session.run(iterator.initializer)
     while True:
@@ -363,7 +277,7 @@ def evaluate(files, *, preprocessing_fn=grey, **kwargs):
 
 def test_each_image_is_evaluated_once_and_the_last_batch_is_smaller(tmp_path):
   files = write(tmp_path, [10])
-  batches, _ = evaluate(files, num_records=10)
+  batches, _ = evaluate(files, [10])
   assert batches == [([0, 1, 2, 3], [0, 1, 2, 3]), ([4, 5, 6, 7], [4, 5, 6, 7]), ([8, 9], [8, 9])]
 
 
@@ -373,7 +287,7 @@ def test_the_ranks_share_the_evaluation(tmp_path, monkeypatch, counts, size):
   numbers = []
   for rank in range(size):
     as_rank(monkeypatch, rank, size)
-    batches, _ = evaluate(files, num_records=sum(counts))
+    batches, _ = evaluate(files, counts)
     numbers.append(sum((images for images, _ in batches), []))
   assert sorted(sum(numbers, [])) == list(range(sum(counts)))
   assert max(map(len, numbers)) - min(map(len, numbers)) <= 1
@@ -381,7 +295,7 @@ def test_the_ranks_share_the_evaluation(tmp_path, monkeypatch, counts, size):
 
 def test_evaluation_counts_undecodable_images_to_the_last(tmp_path):
   files = write(tmp_path, [6], r1=record(1, encoded=b'no'), r5=record(5, encoded=b'no'))
-  batches, bad = evaluate(files, num_records=6, max_bad_fraction=0.5)
+  batches, bad = evaluate(files, [6], max_bad_fraction=0.5)
   assert [numbers for numbers, _ in batches] == [[0, 2, 3], [4]]
   assert bad == 2
 
@@ -389,7 +303,7 @@ def test_evaluation_counts_undecodable_images_to_the_last(tmp_path):
 def test_evaluation_ends_at_too_many_undecodable_images(tmp_path):
   files = write(tmp_path, [6], r1=record(1, encoded=b'no'), r5=record(5, encoded=b'no'))
   with pytest.raises(tf.errors.InvalidArgumentError, match='max_bad_fraction'):
-    evaluate(files, num_records=6, max_bad_fraction=0.2)
+    evaluate(files, [6], max_bad_fraction=0.2)
 
 
 def test_the_labels_offset_is_subtracted(tmp_path):

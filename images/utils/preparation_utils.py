@@ -1,0 +1,113 @@
+"""Records to images, a group at a time: what cannot be decoded is named, counted and left out.
+
+An element here is a dict with 'image', 'label' and 'kept', the numbers within the group, of
+the images that could be decoded; 'place', of all records of the group; 'bad', how many could
+not be decoded; and from count_bad() on 'skipped', how many in all so far.
+"""
+import sys
+
+import numpy as np
+
+from images.utils.tf1 import tf
+
+
+def preparer(parse_fn, preprocessing_fn, *, image_size, num_classes, seed, labels_offset, group):
+  """Return a function from a group of records to an element.
+
+  It takes places, int64 [n], and (paths, numbers, records), strings, int64 and strings [n].
+  Arguments as of dataset_utils.training_iterator(), and `group`, the largest n.
+  """
+  def to_image(number, place, record):
+    image, label = parse_fn(record)
+    image = preprocessing_fn(image, image_size, image_size, seed=tf.stack([seed, place]))
+    return image, tf.cast(label, tf.int64) - labels_offset, number
+
+  def prepare(places, origins):
+    paths, numbers, records = origins
+    every = tf.range(tf.size(places))
+    images = tf.data.Dataset.from_tensor_slices((every, places, records)).map(to_image)
+    image, label, kept = _first_batch(images.ignore_errors().batch(group))
+    bad, _ = tf.raw_ops.ListDiff(x=every, y=kept)
+    with tf.control_dependencies([
+        _report_bad(*(tf.gather(x, bad) for x in (paths, numbers, records))),
+        _check_labels(label, num_classes, tf.gather(paths, kept))]):
+      return {'image': tf.identity(image), 'label': label, 'kept': kept, 'place': places,
+              'bad': tf.size(bad, out_type=tf.int64)}
+
+  return prepare
+
+
+def _first_batch(batches):
+  """Return the only element of a dataset of batches, or a batch of none where there is none.
+
+  The graph has no try: images that fail are missing in a dataset, which may then be empty.
+  """
+  none = tf.nest.map_structure(lambda spec: tf.zeros([0, *spec.shape[1:]], spec.dtype),
+                               batches.element_spec)
+  return batches.concatenate(tf.data.Dataset.from_tensors(none)).take(1).get_single_element()
+
+
+def _report_bad(paths, numbers, records):
+  """Name the records whose images cannot be decoded; fail if one holds no image or label."""
+  features = {'image/encoded': tf.VarLenFeature(tf.string),
+              'image/class/label': tf.VarLenFeature(tf.int64)}
+
+  def report(origin):
+    path, number, record = origin
+    found = tf.parse_single_example(record, features)
+    checks = [tf.debugging.Assert(tf.size(found[key].values) > 0,
+                                  [f'a record has no {key}: record', number, 'of', path])
+              for key in features]
+    with tf.control_dependencies(checks):
+      line = tf.print('skipped an undecodable image: record', number, 'of', path,
+                      output_stream=sys.stderr)
+    with tf.control_dependencies([line]):
+      return tf.identity(number)
+
+  return tf.cond(tf.size(numbers) > 0,
+                 lambda: tf.map_fn(report, (paths, numbers, records), tf.int64).op, tf.no_op)
+
+
+def _check_labels(labels, num_classes, paths):
+  """Fail if a label, int64 [n], is outside of the classes, with the path of its file."""
+  outside = tf.reshape(tf.where((labels < 0) | (labels >= num_classes)), [-1])[:1]
+  return tf.debugging.Assert(
+      tf.equal(tf.size(outside), 0),
+      ['label', tf.gather(labels, outside), f'is outside [0, {num_classes}): set --num_classes, '
+       'or --labels_offset; file', tf.gather(paths, outside)])
+
+
+def count_bad(dataset, max_bad_fraction, records_per_epoch):
+  """Add 'skipped' to the elements; fail if too many images of an epoch are bad."""
+  def count(state, element):
+    seen = state[0] + tf.size(element['place'], out_type=tf.int64)
+    skipped = state[1] + element['bad']
+    limit = max_bad_fraction * tf.cast(tf.maximum(seen, records_per_epoch), tf.float32)
+    too_many = tf.debugging.Assert(
+        tf.cast(skipped, tf.float32) <= limit,
+        ['undecodable images:', skipped, 'of', seen, 'records read, more than the fraction '
+         f'{max_bad_fraction} of an epoch that --max_bad_fraction allows'])
+    with tf.control_dependencies([too_many]):
+      return tf.stack([seen, skipped]), {**element, 'skipped': tf.identity(skipped)}
+
+  return dataset.scan(np.zeros([2], np.int64), count)
+
+
+def good_ones(element):
+  """Return the images of an element, as a dict of 'image', 'label', 'place' and 'skipped'."""
+  place = tf.gather(element['place'], element['kept'])
+  return {'image': element['image'], 'label': element['label'], 'place': place,
+          'skipped': tf.fill(tf.shape(place), element['skipped'])}
+
+
+def with_bad_ones(element):
+  """Return 'image', 'label' and 'good' of all records; what is bad is black and of class 0."""
+  kept, size = element['kept'], tf.size(element['place'])
+
+  def spread(values):
+    shape = tf.concat([[size], tf.shape(values)[1:]], axis=0)
+    return tf.ensure_shape(tf.scatter_nd(kept[:, None], values, shape),
+                           [None, *values.shape[1:]])
+
+  return {'image': spread(element['image']), 'label': spread(element['label']),
+          'good': spread(tf.ones_like(kept)) > 0}
