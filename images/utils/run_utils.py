@@ -6,11 +6,10 @@ import importlib.metadata
 import json
 import os
 import platform
-import re
 
 from absl import logging
 
-from images.utils import cluster_utils
+from images.utils import checkpoint_utils, cluster_utils
 from images.utils.tf1 import tf
 
 RECORD = 'run.json'
@@ -96,9 +95,7 @@ def _unnamed_checkpoint(output_dir):
   So it is after a run was killed between the two writes, or a checkpoint was removed. The
   file is mended, for TensorFlow restores what it names.
   """
-  names = tf.io.gfile.listdir(output_dir) if tf.io.gfile.isdir(output_dir) else []
-  found = [re.fullmatch(r'model\.ckpt-(\d+)\.index', name) for name in names]
-  steps = sorted(int(match[1]) for match in found if match)
+  steps = checkpoint_utils.saved_steps(output_dir)
   if not steps:
     return None
   lines = [f'model_checkpoint_path: "model.ckpt-{steps[-1]}"\n']
