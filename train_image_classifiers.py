@@ -365,8 +365,11 @@ def get_checkpoint():
   if not model_dir:
     raise ValueError(f'--task_type={FLAGS.task_type} needs --output_dir, the directory of a run, '
                      'or --model_dir and --ckpt_file_name')
-  return (checkpoint_utils.checkpoint_path(model_dir, FLAGS.ckpt_file_name),
-          FLAGS.output_dir or model_dir)
+  path = checkpoint_utils.checkpoint_path(model_dir, FLAGS.ckpt_file_name)
+  output_dir = FLAGS.output_dir or model_dir
+  if FLAGS.task_type != 'predict':  # It prints its results.
+    run_utils.make_writable(output_dir)
+  return path, output_dir
 
 
 def get_session_config():

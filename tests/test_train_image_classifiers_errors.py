@@ -208,6 +208,15 @@ def test_output_dir_that_cannot_be_written(fails, data, tmp_path):
     fails(f'--output_dir={output_dir} cannot be written', dataset_dir=data, output_dir=output_dir)
 
 
+@pytest.mark.parametrize('task_type', ['evaluate', 'export'])
+def test_output_dir_of_results_that_cannot_be_written(fails, data, lenet, tmp_path, task_type):
+  """Found before the first image: the network of the flags would not fit."""
+  output_dir = tmp_path / 'file' / 'results'
+  output_dir.parent.touch()
+  fails(f'--output_dir={output_dir} cannot be written', task_type=task_type, dataset_dir=data,
+        model_dir=lenet, num_classes=12, output_dir=output_dir)
+
+
 @pytest.mark.parametrize(('flags', 'message'), [
     ({'num_classes': 12}, 'LeNet/fc4/biases has shape [10] in it, [12] here'),
     ({'optimizer': 'adam'}, 'LeNet/conv1/weights/Adam is not in it'),

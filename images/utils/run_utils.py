@@ -29,12 +29,18 @@ def open_run_dir(output_dir, *, model_name, dataset_name):
     now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
     output_dir = os.path.join('runs', f'{now}-{model_name}-{dataset_name}')
   output_dir = cluster_utils.broadcast_object(output_dir)
-  if cluster_utils.is_chief():
-    _check_writable(output_dir)
+  make_writable(output_dir)
   return output_dir
 
 
-def _check_writable(directory):
+def make_writable(directory):
+  """Let the chief make `directory` if need be, and find out whether it can be written.
+
+  Raises:
+    OSError: it cannot be written.
+  """
+  if not cluster_utils.is_chief():
+    return
   probe = os.path.join(directory, '.writable')
   try:
     tf.io.gfile.makedirs(directory)
