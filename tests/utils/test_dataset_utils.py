@@ -178,7 +178,7 @@ def test_every_record_once_per_epoch_with_its_label(tmp_path, caching):
   numbers = numbers_of(batches)
   epochs = [numbers[start:start + 20] for start in (0, 20, 40)]
   assert [sorted(epoch) for epoch in epochs] == [list(range(20))] * 3
-  assert epochs[0] != epochs[1] != epochs[2] != list(range(20))
+  assert len({*map(tuple, epochs), tuple(range(20))}) == 4
   labels = [label for _, labels, *_ in batches for label in labels]
   assert labels == [number % NUM_CLASSES for number in numbers]
   assert batches[0][0].shape == (4, SIZE, SIZE, 3)
