@@ -118,7 +118,8 @@ def test_corrupt_record_is_named_when_it_is_met(fails, tmp_path):
 
 @pytest.mark.parametrize(('change', 'message'), [
     ({'label': 12}, 'label 12 is outside [0, 10): set --num_classes'),
-    ({'label': -1}, 'label -1 is outside [0, 10): set --num_classes'),
+    ({'label': -1}, 'label -1 is outside [0, 10): set --num_classes, or if it is negative '
+                    '--labels_offset, or convert the data again; file'),
     ({'image': b'\x89PNG'}, 'more than the fraction 0.01 of an epoch that --max_bad_fraction'),
 ])
 def test_bad_record(fails, tmp_path, change, message):

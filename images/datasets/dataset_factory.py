@@ -54,7 +54,7 @@ def get_data_sources(dataset_name, dataset_dir, file_names=None, *, is_training=
     raise ValueError(f'--{flag} is needed: the data set {dataset_name!r} has no list of its own')
   files = [path for pattern in patterns for path in _expand(dataset_dir, pattern, flag)]
   manifest = tfrecord.read_manifest(dataset_dir)
-  return DataSources(files, tfrecord.record_counts(files, manifest), manifest)
+  return DataSources(files, tfrecord.record_counts(files, manifest, flag), manifest)
 
 
 def _lookup(dataset_name):

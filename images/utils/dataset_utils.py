@@ -263,7 +263,8 @@ def _report_bad(name, number, record):
 def _check_label(label, num_classes, name):
   return tf.debugging.Assert(
       (label >= 0) & (label < num_classes),
-      ['label', label, f'is outside [0, {num_classes}): set --num_classes; file', name])
+      ['label', label, f'is outside [0, {num_classes}): set --num_classes, or if it is negative '
+       '--labels_offset, or convert the data again; file', name])
 
 
 def _count_bad(dataset, max_bad_fraction, records_per_epoch):

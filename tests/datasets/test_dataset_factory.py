@@ -75,10 +75,12 @@ def test_no_folder_is_an_error(folder):
 
 
 @pytest.mark.parametrize('folder', ['', '/absent'])
-def test_a_missing_file_or_folder_is_an_error(tmp_path, folder):
-  with pytest.raises(FileNotFoundError, match=f'{tmp_path}{folder}/mnist_train.tfrecord does not '
-                                              'exist; check --dataset_dir and --train_files'):
-    dataset_factory.get_data_sources('mnist', f'{tmp_path}{folder}')
+@pytest.mark.parametrize('part', ['train', 'test'])
+def test_a_missing_file_or_folder_is_an_error(tmp_path, folder, part):
+  flag = {'train': 'train_files', 'test': 'eval_files'}[part]
+  with pytest.raises(FileNotFoundError, match=f'{tmp_path}{folder}/mnist_{part}.tfrecord does not '
+                                              f'exist; check --dataset_dir and --{flag}'):
+    dataset_factory.get_data_sources('mnist', f'{tmp_path}{folder}', is_training=part == 'train')
 
 
 @pytest.mark.parametrize(('is_training', 'flag'), [(True, 'train_files'), (False, 'eval_files')])
@@ -89,9 +91,11 @@ def test_a_pattern_that_matches_nothing_is_an_error(cifar10, is_training, flag):
 
 
 def test_an_empty_file_is_an_error(cifar10):
-  make_data.write_records(f'{cifar10}/cifar10_train.tfrecord', [])
-  with pytest.raises(ValueError, match='cifar10_train.tfrecord has no records'):
-    dataset_factory.get_data_sources('cifar10', cifar10)
+  for part, flag in (('train', 'train_files'), ('test', 'eval_files')):
+    make_data.write_records(f'{cifar10}/cifar10_{part}.tfrecord', [])
+    with pytest.raises(ValueError, match=f'cifar10_{part}.tfrecord has no records; leave it out '
+                                         f'of --{flag}'):
+      dataset_factory.get_data_sources('cifar10', cifar10, is_training=part == 'train')
 
 
 def test_a_data_set_without_a_list_of_its_own_needs_file_names(cifar10, monkeypatch):
