@@ -116,6 +116,17 @@ def test_finetune_starts_from_the_checkpoint(lenet, data, tmp_path, caplog):
   assert not np.array_equal(start['LeNet/fc3/weights'], source['LeNet/fc3/weights'])
   assert not np.array_equal(start['LeNet/fc3/weights'], end['LeNet/fc3/weights'])
   assert start['LeNet/fc4/biases'].shape == (12,)
+  record = json.loads((tmp_path / 'finetune.json').read_text())
+  assert record == {
+      'checkpoint': f'{output_dir}/model.ckpt-5',
+      'loaded': {f'LeNet/{name}': f'LeNet/{name}' for name in (
+          'conv1/weights', 'conv1/biases', 'conv2/weights', 'conv2/biases')},
+      'not loaded': {
+          **dict.fromkeys(['LeNet/fc3/weights', 'LeNet/fc3/biases'],
+                          'in --checkpoint_exclude_scopes'),
+          'LeNet/fc4/weights': 'shape [1024, 10] in the checkpoint, [1024, 12] here',
+          'LeNet/fc4/biases': 'shape [10] in the checkpoint, [12] here'}}
+  assert f'      every variable: {tmp_path}/finetune.json\n' in caplog.text
   assert '4 variables loaded from' in caplog.text
   assert '2 not loaded, in --checkpoint_exclude_scopes: LeNet/fc3/weights' in caplog.text
   assert 'not loaded, shape [10] in the checkpoint, [12] here: LeNet/fc4/biases' in caplog.text
