@@ -107,6 +107,27 @@ def test_a_data_set_without_a_list_of_its_own_needs_file_names(cifar10, monkeypa
     dataset_factory.get_data_sources('mine', cifar10, is_training=False)
 
 
+@pytest.mark.parametrize('parts', [[(0, 3), (2, 3)], [(0, 3), (1, 3)],
+                                   [(0, 3), (1, 3), (2, 3), (0, 1)]])
+def test_the_files_of_an_interrupted_conversion_are_an_error(tmp_path, parts):
+  """One was killed between two renames: part of its files are there, or with older ones."""
+  names = [f'image_folder_train_{k:05}-of-{n:05}.tfrecord' for k, n in sorted(parts)]
+  make_data.write_dataset(tmp_path, 'image_folder', {name: [0, 1] for name in names},
+                          classes=['a', 'b'])
+  with pytest.raises(ValueError, match=f'not the files of one whole conversion: {", ".join(names)} '
+                                       f'in {tmp_path}; convert the data set again, or name the '
+                                       'files with --train_files'):
+    dataset_factory.get_data_sources('image_folder', str(tmp_path))
+  assert sources(str(tmp_path), '*-of-*', dataset='image_folder') == (names, [2] * len(names))
+
+
+def test_the_files_of_a_whole_conversion(tmp_path):
+  names = [f'image_folder_train_{k:05}-of-00003.tfrecord' for k in range(3)]
+  make_data.write_dataset(tmp_path, 'image_folder', {name: [0, 1] for name in names},
+                          classes=['a', 'b'])
+  assert sources(str(tmp_path), dataset='image_folder') == (names, [2, 2, 2])
+
+
 def test_labels_that_the_manifest_tells_of(cifar10):
   train = dataset_factory.get_data_sources('cifar10', cifar10)
   dataset_factory.check_labels(train, 10)
