@@ -6,6 +6,8 @@ need beyond those. Only train_image_classifiers.py reads the values.
 """
 from absl import flags
 
+from images.utils import flag_utils
+
 TASK_TYPES = ['pretrain', 'finetune', 'evaluate', 'predict', 'export']
 OPTIMIZERS = ['adadelta', 'adagrad', 'adam', 'ftrl', 'momentum', 'sgd', 'rmsprop']
 
@@ -57,7 +59,7 @@ flags.DEFINE_bool(
 
 # ---- Model ----
 
-flags.DEFINE_enum(
+flag_utils.define_enum(
     'task_type', 'pretrain', TASK_TYPES,
     'What to do: train from random weights, train from the weights of a checkpoint, '
     'measure accuracy, classify image files, or write a SavedModel.')
@@ -91,10 +93,10 @@ flags.DEFINE_string(
 flags.DEFINE_integer(
     'warmup_steps', 0,
     'Number of steps in which the learning rate rises to its value.', lower_bound=0)
-flags.DEFINE_enum(
+flag_utils.define_enum(
     'warmup_scheme', 't2t', ['t2t'],
     't2t (Tensor2Tensor): start at 1/100 of the learning rate, rise exponentially.')
-flags.DEFINE_enum(
+flag_utils.define_enum(
     'decay_scheme', None, ['luong234', 'luong5', 'luong10'],
     'When the learning rate decays: luong234 after 2/3 of all steps, in 4 halvings; '
     'luong5 after 1/2, in 5; luong10 after 1/2, in 10. By default from the start, in '
@@ -102,7 +104,7 @@ flags.DEFINE_enum(
 flags.DEFINE_float(
     'learning_rate_decay_factor', 0.94,
     'Factor of each exponential decay.', lower_bound=0)
-flags.DEFINE_enum(
+flag_utils.define_enum(
     'learning_rate_decay_type', 'exponential',
     ['fixed', 'exponential', 'polynomial', 'cosine'],
     'How the learning rate decays: not at all, by learning_rate_decay_factor at '
@@ -116,7 +118,7 @@ flags.DEFINE_float(
 
 # ---- Optimizer ----
 
-flags.DEFINE_enum('optimizer', 'rmsprop', OPTIMIZERS, 'Name of the optimizer.')
+flag_utils.define_enum('optimizer', 'rmsprop', OPTIMIZERS, 'Name of the optimizer.')
 flags.DEFINE_float('adadelta_rho', 0.95, 'Adadelta: decay rate.')
 flags.DEFINE_float(
     'adagrad_initial_accumulator_value', 0.1, 'AdaGrad: start value of the accumulators.')
@@ -170,7 +172,7 @@ flags.DEFINE_bool(
     'enable_paisoar', True,
     'Train data-parallel through Horovod, also with a single process; False needs no '
     'Horovod.')
-flags.DEFINE_enum(
+flag_utils.define_enum(
     'protocol', 'grpc', ['grpc', 'grpc+verbs'],
     'Taken for the sake of existing command lines: Horovod brings its own transport, named '
     'in a line at start.')
@@ -187,7 +189,7 @@ flags.DEFINE_integer(
     'Steps from one checkpoint to the next; the last step is always saved.', lower_bound=1)
 flags.DEFINE_integer(
     'max_checkpoints_to_keep', 5, 'Number of newest checkpoints that are kept.', lower_bound=1)
-flags.DEFINE_enum(
+flag_utils.define_enum(
     'learning_rate_scaling', 'none', ['none', 'linear', 'sqrt'],
     'Multiply learning_rate by the number of ranks or its square root, since the global '
     'batch grows with it; warm-up and decay then lead to and from that rate.')
@@ -195,7 +197,7 @@ flags.DEFINE_integer(
     'accumulate_steps', 1,
     'Batches of a rank whose mean gradient makes one step: a step then takes '
     'accumulate_steps x batch_size x ranks images in the memory of batch_size.', lower_bound=1)
-flags.DEFINE_enum(
+flag_utils.define_enum(
     'gradient_compression', 'none', ['none', 'fp16'],
     'fp16: exchange gradients between ranks in float16, half of the bytes; with '
     'loss_scale=0, as small gradients are lost in float16.')
@@ -225,7 +227,7 @@ flags.DEFINE_integer(
     'Subtracted from the labels of the data. -1 fits labels that start at 0 to a published '
     'network of 1001 classes, whose class 0 is background; 1 fits labels that start at 1 to '
     'one of 1000.')
-flags.DEFINE_enum(
+flag_utils.define_enum(
     'half_dtype', 'auto', ['auto', 'float16', 'bfloat16'],
     'Half precision of use_fp16. auto: float16 on a GPU; on a CPU bfloat16 where the '
     'processor has instructions for it, else float32.')

@@ -22,7 +22,8 @@ setuptools.setup(
         # Builds from source against the TensorFlow that is installed: see README.md.
         'horovod': ['horovod==0.28.1'],
         # Converting images to TFRecords.
-        'convert': ['pillow>=9', 'scikit-learn>=1.1'],
-        'test': ['pytest>=7', 'pytest-xdist>=3.2', 'ruff>=0.4', 'pillow>=9', 'scikit-learn>=1.1'],
+        'convert': ['pillow>=10.1', 'scikit-learn>=1.1'],
+        'test': ['pytest>=7', 'pytest-xdist>=3.2', 'ruff>=0.8', 'pillow>=10.1',
+                 'scikit-learn>=1.1'],
     },
 )

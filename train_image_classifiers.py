@@ -119,7 +119,7 @@ def build_training(plan, global_step):
                           var_list=misc_utils.scope_variables(FLAGS.trainable_scopes))
 
   if FLAGS.task_type == 'finetune' and plan.checkpoint is None and cluster_utils.is_chief():
-    load_finetune_checkpoint(network_variables)
+    load_finetune_checkpoint(plan, network_variables)
   if FLAGS.print_model_statistics and cluster_utils.is_chief():
     logging.info('trainable variables:\n%s', misc_utils.model_statistics(tf.trainable_variables()))
   return train_op, hooks_utils.progress_tensors(
@@ -217,14 +217,20 @@ def get_hooks(plan, tensors):
       stall_limit_secs=FLAGS.stall_limit_secs))
 
 
-def load_finetune_checkpoint(variables):
+def load_finetune_checkpoint(plan, variables):
   """Let the network's `variables` start from the checkpoint that the flags name."""
   path = checkpoint_utils.checkpoint_path(FLAGS.model_dir, FLAGS.ckpt_file_name)
-  logging.info('finetune:\n%s', misc_utils.load_checkpoint(
+  loaded, left_out = misc_utils.load_checkpoint(
       variables, path,
       restore_moving_averages=FLAGS.restore_moving_averages,
       use_ema_weights=FLAGS.use_ema_weights,
-      exclude_scopes=[s.strip() for s in (FLAGS.checkpoint_exclude_scopes or '').split(',') if s]))
+      exclude_scopes=[s.strip() for s in (FLAGS.checkpoint_exclude_scopes or '').split(',') if s])
+  record = os.path.join(plan.output_dir, 'finetune.json')
+  run_utils.write_json(record, {
+      'checkpoint': path, 'not loaded': left_out,
+      'loaded': {variable.op.name: name for name, variable in loaded.items()}})
+  logging.info('finetune:\n%s\n      every variable: %s',
+               misc_utils.loading_report(path, loaded, left_out), record)
 
 
 def check_ranks(plan):
@@ -365,8 +371,11 @@ def get_checkpoint():
   if not model_dir:
     raise ValueError(f'--task_type={FLAGS.task_type} needs --output_dir, the directory of a run, '
                      'or --model_dir and --ckpt_file_name')
-  return (checkpoint_utils.checkpoint_path(model_dir, FLAGS.ckpt_file_name),
-          FLAGS.output_dir or model_dir)
+  path = checkpoint_utils.checkpoint_path(model_dir, FLAGS.ckpt_file_name)
+  output_dir = FLAGS.output_dir or model_dir
+  if FLAGS.task_type != 'predict':  # It prints its results.
+    run_utils.make_writable(output_dir)
+  return path, output_dir
 
 
 def get_session_config():

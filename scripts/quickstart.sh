@@ -5,6 +5,7 @@
 # PYTHON chooses the interpreter for a new .venv. Needs no network once .venv is there.
 set -euo pipefail
 source "$(dirname "$0")/setup_env.sh"
+set_up
 
 data=runs/quickstart/digits
 run=runs/quickstart/$(date +%Y%m%d-%H%M%S)-lenet
@@ -23,7 +24,10 @@ started=$SECONDS
 horovodrun --gloo -np 2 python train_image_classifiers.py --task_type=pretrain "${common[@]}" \
   --batch_size=32 --optimizer=adam --opt_epsilon=1e-8 --learning_rate=0.001 \
   --stop_at_step=500 --log_loss_every_n_iters=100 2>&1 \
-  | tee "$log" | { grep --line-buffered ' images/s' || true; }
+  | tee "$log" | { grep --line-buffered ' images/s' || true; } || {
+    tail -n 30 "$log" >&2
+    fail "training failed, see above; the whole log is $log"
+  }
 trained=$((SECONDS - started))
 
 say 'evaluating'

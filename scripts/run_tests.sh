@@ -2,6 +2,7 @@
 # Sets up .venv, then runs the linter and all tests, two at a time; arguments go to pytest,
 # such as -n 0 for one at a time.
 set -euo pipefail
+source "$(dirname "$0")/setup_env.sh"
 
 # Open MPI, and what turns one machine into several hosts; their tests are skipped without.
 install_for_tests() {
@@ -10,7 +11,7 @@ install_for_tests() {
     PATH=$PATH:/usr/sbin command -v "${package%%:*}" > /dev/null || missing+=("${package##*:}")
   done
   if [ ${#missing[@]} = 0 ]; then return; fi
-  echo "== some tests need ${missing[*]}"
+  say "some tests need ${missing[*]}"
   if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
     echo "   not installed, as that takes root and apt-get: those tests are skipped"
     return
@@ -20,8 +21,9 @@ install_for_tests() {
     echo "   apt-get could not install them: those tests are skipped"
 }
 
+check_prerequisites
 install_for_tests
-source "$(dirname "$0")/setup_env.sh"
+set_up
 
 say 'linter'
 ruff check .

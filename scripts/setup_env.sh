@@ -1,5 +1,5 @@
-# Sourced by the other scripts: makes .venv or uses the one that is there, installs the
-# project, its dependencies and Horovod into it, and activates it.
+# Sourced by the other scripts: defines set_up, which makes .venv or uses the one that is
+# there, installs the project, its dependencies and Horovod into it, and activates it.
 #
 # PYTHON chooses the interpreter (3.9 to 3.12) for a new .venv; python3 by default.
 
@@ -14,20 +14,26 @@ say() {
   echo "== $*"
 }
 
+# The stamp says that .venv holds what setup.py asks for.
+stamp=.venv/fastnn-$(cksum < setup.py | cut -d' ' -f1)
+python=${PYTHON:-python3}
+
+# To be called before anything is installed.
 check_prerequisites() {
   local tool
+  if [ -e "$stamp" ] || [ -e .venv/bin/horovodrun ]; then return; fi
   for tool in g++ make; do
     command -v "$tool" > /dev/null || fail \
       "no $tool, which building Horovod needs. Install it first:" \
       "'sudo apt-get install g++ make' (Debian, Ubuntu)" \
       "or 'sudo dnf install gcc-c++ make' (Fedora, Red Hat)"
   done
+  [ -e .venv/bin/activate ] || "$python" -c \
+    'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' || fail \
+    "$python is no Python 3.9 to 3.12; name one with PYTHON=/path/to/python3.11"
 }
 
 make_venv() {
-  local python=${PYTHON:-python3}
-  "$python" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' || fail \
-    "$python is no Python 3.9 to 3.12; name one with PYTHON=/path/to/python3.11"
   say "making .venv with $("$python" --version)"
   "$python" -m venv .venv || {
     rm -rf .venv
@@ -62,19 +68,14 @@ install_horovod() {
 }
 
 set_up() {
-  # The stamp says that .venv holds what setup.py asks for.
-  local stamp
-  stamp=.venv/fastnn-$(cksum < setup.py | cut -d' ' -f1)
   if [ -e "$stamp" ]; then
     source .venv/bin/activate
     return
   fi
-  [ -e .venv/bin/horovodrun ] || check_prerequisites
+  check_prerequisites
   [ -e .venv/bin/activate ] || make_venv
   source .venv/bin/activate
   install_packages
   [ -e .venv/bin/horovodrun ] || install_horovod
   touch "$stamp"
 }
-
-set_up

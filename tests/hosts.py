@@ -16,7 +16,7 @@ def _run(command):
 def missing():
   """Return in words what this machine lacks to be two hosts; '' if nothing."""
   if os.geteuid():
-    return 'network namespaces take root'
+    return 'network namespaces take root: run the tests as root'
   os.environ['PATH'] += os.pathsep + '/usr/sbin'
   tools = [tool for tool in ('ip', 'sshd', 'ssh-keygen', 'unshare') if not shutil.which(tool)]
   if tools:
@@ -25,7 +25,8 @@ def missing():
     _run('ip netns add fastnn-probe')
     _run('ip netns del fastnn-probe')
   except subprocess.CalledProcessError as error:
-    return f'this kernel makes no network namespaces: {error.stderr}'
+    return (f'no network namespaces here ({error.stderr.decode().strip()}): run the tests on '
+            'Linux, and in a container with --cap-add=SYS_ADMIN')
   return ''
 
 

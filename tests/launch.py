@@ -13,9 +13,9 @@ from images.utils import cluster_utils
 ROOT = pathlib.Path(cluster_utils.__file__).parents[2]
 BIN = pathlib.Path(sys.executable).parent
 
+HOROVOD = importlib.util.find_spec('horovod') is not None
 needs_horovod = pytest.mark.skipif(
-    importlib.util.find_spec('horovod') is None,
-    reason=f'Horovod is not installed: {cluster_utils.HOROVOD_INSTALL}')
+    not HOROVOD, reason=f'Horovod is not installed: {cluster_utils.HOROVOD_INSTALL}')
 
 
 def horovodrun(ranks):

@@ -46,17 +46,20 @@ def flag_tables():
 
 def _headings_and_flags():
   """Return (heading, '') and ('', flag name) pairs in the order of flags.py."""
-  return re.findall(r"^# ---- (.*) ----$|^flags\.DEFINE_\w+\(\s*'(\w+)'",
-                    (ROOT / 'flags.py').read_text(), re.MULTILINE)
+  return re.findall(
+      r"^# ---- (.*) ----$|^(?:flags\.DEFINE|flag_utils\.define)_\w+\(\s*'(\w+)'",
+      (ROOT / 'flags.py').read_text(), re.MULTILINE)
 
 
 def _row(flag):
   kind = {'string': 'string', 'int': 'integer', 'float': 'float', 'bool': 'bool',
           'string enum': 'enum'}[flag.flag_type()]
   default = '' if flag.default is None else f'`{flag.default}`'
-  values = getattr(flag.parser, 'enum_values', None)
+  values = getattr(flag.parser, 'enum_values', [])
+  meaning = flag.help.removeprefix(f'<{"|".join(values)}>: ')  # How absl begins the help of enums.
+  meaning = re.sub(r'[\\|<*]', r'\\\g<0>', meaning)  # What would make a cell, a tag or an emphasis.
   choices = ' One of ' + ', '.join(f'`{value}`' for value in values) + '.' if values else ''
-  return f'| `{flag.name}` | {kind} | {default} | {flag.help}{choices} |'
+  return f'| `{flag.name}` | {kind} | {default} | {meaning}{choices} |'
 
 
 if __name__ == '__main__':

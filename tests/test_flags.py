@@ -10,6 +10,7 @@ from absl import flags as absl_flags
 import flags
 
 ROOT = pathlib.Path(flags.__file__).parent
+DEFINES = r"(?:flags\.DEFINE|flag_utils\.define)_\w+\(\s*'(\w+)'"
 
 # The published tables: group -> its flags in order, each with type and default.
 PUBLISHED = {
@@ -134,7 +135,7 @@ TOO_SMALL = {
 
 def defined():
   """Return the Flag objects of flags.py in the order of their definition."""
-  names = re.findall(r"flags\.DEFINE_\w+\(\s*'(\w+)'", pathlib.Path(flags.__file__).read_text())
+  names = re.findall(rf'^{DEFINES}', pathlib.Path(flags.__file__).read_text(), re.M)
   return [flags.flags.FLAGS[name] for name in names]
 
 
@@ -156,7 +157,7 @@ def test_names_types_and_defaults_in_the_published_order():
 
 def test_the_groups_of_the_file():
   groups = re.split(r'^# ---- (.*) ----$', (ROOT / 'flags.py').read_text(), flags=re.M)[1:]
-  found = {title: re.findall(r"DEFINE_\w+\(\s*'(\w+)'", text)
+  found = {title: re.findall(rf'^{DEFINES}', text, re.M)
            for title, text in zip(groups[::2], groups[1::2])}
   assert list(found) == list(TABLE)
   assert found == {title: [name for name, _, _ in rows] for title, rows in TABLE.items()}
@@ -169,8 +170,15 @@ def test_enums_are_closed():
 
 @pytest.mark.parametrize('name', ENUMS)
 def test_a_value_outside_an_enum_is_an_error(name):
-  with pytest.raises(absl_flags.IllegalFlagValueError, match=f'{name}=nonsense: value should be'):
+  with pytest.raises(absl_flags.IllegalFlagValueError, match=f"{name}=nonsense: unknown value: '"):
     parse(f'--{name}=nonsense')
+
+
+def test_no_module_of_the_library_reads_flags():
+  imports = re.compile(r'^ *(import flags\b|from flags import)', re.M)
+  assert imports.search((ROOT / 'train_image_classifiers.py').read_text())
+  readers = [path for path in (ROOT / 'images').rglob('*.py') if imports.search(path.read_text())]
+  assert readers == []
 
 
 def test_lower_bounds():

@@ -22,6 +22,16 @@ def test_the_flag_tables_are_those_of_flags_py():
   assert section == readme.flag_tables()
 
 
+def test_a_row_of_a_flag_table_has_four_cells_and_no_tags():
+  rows = [line for line in readme.flag_tables().splitlines() if line.startswith('| `')]
+  assert len(rows) == len(readme.flag_names())
+  for row in rows:
+    assert len(re.findall(r'(?<!\\)\|', row)) == 5, row
+    assert not re.search(r'(?<!\\)<', row)
+  assert '| `protocol` | enum | `grpc` | Taken for the sake' in '\n'.join(rows)
+  assert r'runs/\<date>-\<time>-\<model>-\<dataset>. |' in '\n'.join(rows)
+
+
 def test_every_flag_of_a_command_exists():
   commands = '\n'.join(readme.blocks('bash')).replace('\\\n', ' ')
   used = {flag for line in commands.splitlines() if 'train_image_classifiers.py' in line

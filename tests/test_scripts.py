@@ -21,6 +21,12 @@ def clone(tmp_path):
   return tmp_path / 'clone'
 
 
+def write_tool(folder, name, script):
+  """Write a shell script in place of a tool."""
+  (folder / name).write_text(f'#!/bin/bash\n{script}\n')
+  (folder / name).chmod(0o755)
+
+
 def run(clone, script, **environment):
   return subprocess.run(
       ['bash', f'scripts/{script}'], cwd=clone, text=True, capture_output=True, timeout=60,
@@ -30,7 +36,10 @@ def run(clone, script, **environment):
 @pytest.mark.parametrize('script', ['quickstart.sh', 'run_tests.sh'])
 @pytest.mark.parametrize('tool', ['g++', 'make'])
 def test_a_missing_compiler_is_named_with_its_package_before_anything_is_done(clone, script, tool):
-  os.remove(clone.parent / 'bin' / tool)
+  bin_folder = clone.parent / 'bin'
+  os.remove(bin_folder / tool)
+  write_tool(bin_folder, 'id', 'echo 0')
+  write_tool(bin_folder, 'apt-get', f'echo "$@" >> {clone}/installed')
   result = run(clone, script, PYTHON='/nonexistent/python')
   assert result.returncode == 1
   assert f'no {tool}' in result.stderr
@@ -38,15 +47,43 @@ def test_a_missing_compiler_is_named_with_its_package_before_anything_is_done(cl
   assert sorted(os.listdir(clone)) == ['scripts', 'setup.py']
 
 
-def test_an_interpreter_of_another_version_is_refused(clone):
-  python = clone.parent / 'bin' / 'python3'
-  python.write_text('#!/bin/bash\nexit 1\n')
-  python.chmod(0o755)
-  result = run(clone, 'quickstart.sh')
+@pytest.mark.parametrize('script', ['quickstart.sh', 'run_tests.sh'])
+def test_an_interpreter_of_another_version_is_refused(clone, script):
+  bin_folder = clone.parent / 'bin'
+  write_tool(bin_folder, 'python3', 'exit 1')
+  write_tool(bin_folder, 'id', 'echo 0')
+  write_tool(bin_folder, 'apt-get', f'echo "$@" >> {clone}/installed')
+  result = run(clone, script)
   assert result.returncode == 1
   assert 'python3 is no Python 3.9 to 3.12' in result.stderr
   assert 'PYTHON=' in result.stderr
-  assert not (clone / '.venv').exists()
+  assert sorted(os.listdir(clone)) == ['scripts', 'setup.py']
+
+
+@pytest.fixture
+def ready(clone):
+  """The clone with a .venv that seems to be set up, and digits that seem to be converted."""
+  stamp = subprocess.run('echo fastnn-$(cksum < setup.py | cut -d" " -f1)', shell=True, cwd=clone,
+                         capture_output=True, text=True, check=True).stdout.strip()
+  for path in ('.venv/bin/activate', f'.venv/{stamp}', 'runs/quickstart/digits/manifest.json'):
+    (clone / path).parent.mkdir(parents=True, exist_ok=True)
+    (clone / path).touch()
+  for tool in ('tee', 'grep', 'tail', 'cat'):
+    (clone.parent / 'bin' / tool).symlink_to(shutil.which(tool))
+  return clone
+
+
+def test_quickstart_shows_why_training_failed(ready):
+  bin_folder = ready.parent / 'bin'
+  write_tool(bin_folder, 'horovodrun', 'echo step 1, 9.5 images/s; echo ValueError: why; exit 3')
+  write_tool(bin_folder, 'python', f'touch {ready}/evaluated')
+  result = run(ready, 'quickstart.sh')
+  assert result.returncode == 1
+  assert 'step 1, 9.5 images/s' in result.stdout
+  *log, last = result.stderr.splitlines()
+  assert log == ['step 1, 9.5 images/s', 'ValueError: why']
+  assert last.startswith('quickstart.sh: training failed, see above; the whole log is runs/quick')
+  assert not (ready / 'evaluated').exists()
 
 
 def test_every_script_is_executable_and_parses():

@@ -1,15 +1,11 @@
-import logging
+"""Bad input ends the process with exit code 1 and one line that says what is wrong."""
 import os
-import re
 
-import absl.app
-import absl.flags
 import pytest
 
-import train_image_classifiers
 from images.datasets import tfrecord
-from images.utils import error_utils, run_utils
-from tests import command_line
+from images.utils import run_utils
+from tests import command_line, forked
 from tests.datasets import make_data
 
 TRAIN = 'cifar10_train.tfrecord'
@@ -29,6 +25,24 @@ def lenet(data, tmp_path_factory):
   return output_dir
 
 
+@pytest.fixture(scope='module')
+def processes():
+  with forked.Processes() as processes:
+    yield processes
+
+
+@pytest.fixture
+def fails(processes):
+  """Runs a command line in a process that has to fail, with these words in its last line."""
+  def run(*words, **values):
+    code, output = processes.run(*command_line.arguments({**command_line.TINY, **values}))
+    assert code == 1, output
+    for word in words:
+      assert word in output.splitlines()[-1], output
+    return output
+  return run
+
+
 def records(count, *, image=None, label=None):
   """Return `count` good records; `image` and `label` are those of the sixth."""
   good = make_data.image_bytes(make_data.pixels(8, 8, 3))
@@ -36,13 +50,6 @@ def records(count, *, image=None, label=None):
   labels = [k % 10 if k != 5 or label is None else label for k in range(count)]
   return [tfrecord.make_example(image, label, image_format='png', height=8, width=8)
           for image, label in zip(images, labels)]
-
-
-def assert_one_line(error, *words):
-  """Assert that the last line of an error has the words."""
-  last = str(error.value).splitlines()[-1]
-  for word in words:
-    assert word in last
 
 
 @pytest.mark.parametrize(('flag', 'value', 'message'), [
@@ -60,12 +67,30 @@ def assert_one_line(error, *words):
     ('profile_at_task', 1, '--profile_at_task=1 is no rank of this run: choose one in [0, 1)'),
     ('train_image_size', 3, 'inputs of lenet are 3 x 3 pixels, too small'),
 ])
-def test_wrong_flags(data, tmp_path, flag, value, message):
-  with pytest.raises((ValueError, FileNotFoundError)) as error:
-    command_line.main(**{'dataset_dir': data, 'output_dir': tmp_path / 'run',
-                         'profile_every_n_iters': 2, flag: value})
-  assert_one_line(error, message)
+def test_wrong_flags(fails, data, tmp_path, flag, value, message):
+  fails(message, **{'dataset_dir': data, 'output_dir': tmp_path / 'run',
+                    'profile_every_n_iters': 2, flag: value})
   assert not (tmp_path / 'run' / 'run.json').exists()
+
+
+@pytest.mark.parametrize(('flag', 'value', 'message'), [
+    ('optimizer', 'adm', "unknown value: 'adm'; known, nearest first: adam, "),
+    ('task_type', 'train', "unknown value: 'train'; known, nearest first: pretrain, "),
+    ('batch_size', 0, 'not a positive integer'),
+    ('num_classes', 0, 'not a positive integer'),
+    ('stop_at_step', '1e3', 'invalid literal'),
+    ('learning_rate', 'fast', 'could not convert'),
+])
+def test_values_that_flags_refuse(fails, flag, value, message):
+  refusal, _ = fails('--helpfull', **{flag: value}).splitlines()
+  assert f'--{flag}={value}: ' in refusal
+  assert message in refusal
+
+
+def test_arguments_that_are_no_flags(processes):
+  code, output = processes.run('train')
+  assert code == 1
+  assert "unexpected arguments ['train']: flags start with --" in output
 
 
 @pytest.mark.parametrize(('content', 'message'), [
@@ -73,123 +98,124 @@ def test_wrong_flags(data, tmp_path, flag, value, message):
     (b'no tfrecord at all, but some text', 'record 0 (from 0) at byte 0 is corrupt'),
     ('truncated', 'the file ends 9 bytes too early; copy the file again'),
 ])
-def test_training_file_that_cannot_be_read(tmp_path, content, message):
+def test_training_file_that_cannot_be_read(fails, tmp_path, content, message):
   path = tmp_path / TRAIN
   if content == 'truncated':
     make_data.write_records(path, records(10))
     content = path.read_bytes()[:-9]
   path.write_bytes(content)
-  with pytest.raises(ValueError) as error:
-    command_line.main(dataset_dir=tmp_path, output_dir=tmp_path / 'run')
-  assert_one_line(error, str(path), message)
+  fails(str(path), message, dataset_dir=tmp_path, output_dir=tmp_path / 'run')
 
 
-def test_corrupt_record_is_named_when_it_is_met(tmp_path):
+def test_corrupt_record_is_named_when_it_is_met(fails, tmp_path):
   path = make_data.write_records(tmp_path / TRAIN, records(10))
   with open(path, 'r+b') as file:
     file.seek(500)
     file.write(b'xxxx')
-  with pytest.raises(error_utils.TrainingError) as error:
-    command_line.main(dataset_dir=tmp_path, output_dir=tmp_path / 'run')
-  assert_one_line(error, path, 'is corrupt: its data is damaged', 'copy the file again')
+  fails('TrainingError: ', path, 'is corrupt: its data is damaged', 'copy the file again',
+        dataset_dir=tmp_path, output_dir=tmp_path / 'run')
 
 
 @pytest.mark.parametrize(('change', 'message'), [
-    ({'label': 12}, 'label 12 is outside [0, 10): set --num_classes, or --labels_offset; file'),
-    ({'label': -1}, 'label -1 is outside [0, 10): set --num_classes, or --labels_offset; file'),
+    ({'label': 12}, 'label 12 is outside [0, 10): set --num_classes'),
+    ({'label': -1}, 'label -1 is outside [0, 10): set --num_classes, or if it is negative '
+                    '--labels_offset, or convert the data again; file'),
     ({'image': b'\x89PNG'}, 'more than the fraction 0.01 of an epoch that --max_bad_fraction'),
 ])
-def test_bad_record(tmp_path, change, message):
+def test_bad_record(fails, tmp_path, change, message):
   make_data.write_records(tmp_path / TRAIN, records(10, **change))
-  with pytest.raises(error_utils.TrainingError) as error:
-    command_line.main(dataset_dir=tmp_path, output_dir=tmp_path / 'run')
-  assert_one_line(error, message)
+  fails(f'TrainingError: {message}' if 'label' in change else message,
+        dataset_dir=tmp_path, output_dir=tmp_path / 'run')
 
 
 @pytest.mark.parametrize(('record', 'message'), [
     (b'', 'a record has no image/encoded: record'),
     (b'hello', 'a record is no tf.train.Example in one of'),
 ])
-def test_record_without_image(tmp_path, record, message):
+def test_record_without_image(fails, tmp_path, record, message):
   path = make_data.write_records(tmp_path / TRAIN, [record] * 10)
-  with pytest.raises(error_utils.TrainingError) as error:
-    command_line.main(dataset_dir=tmp_path, output_dir=tmp_path / 'run')
-  assert_one_line(error, message, path)
+  fails(f'TrainingError: {message}', path, dataset_dir=tmp_path, output_dir=tmp_path / 'run')
 
 
-def test_undecodable_images_are_skipped_and_counted(tmp_path, caplog):
+def test_undecodable_images_are_skipped_and_counted(processes, tmp_path):
   make_data.write_records(tmp_path / TRAIN, records(10, image=b'\x89PNG'))
-  with caplog.at_level(logging.INFO, 'absl'):
-    command_line.main(dataset_dir=tmp_path, output_dir=tmp_path / 'run', max_bad_fraction=0.2,
-                      batch_size=10)
-  assert '4 undecodable images skipped' in caplog.text
+  values = {**command_line.TINY, 'dataset_dir': tmp_path, 'output_dir': tmp_path / 'run',
+            'max_bad_fraction': 0.2, 'batch_size': 10}
+  code, output = processes.run(*command_line.arguments(values))
+  assert code == 0, output
+  assert '4 undecodable images skipped' in output
 
 
-def test_finetune_needs_both_flags(data, lenet, tmp_path):
+def test_finetune_needs_both_flags(fails, data, lenet, tmp_path):
   for flag, other in (('model_dir', {'ckpt_file_name': 'model.ckpt-2'}),
                       ('ckpt_file_name', {'model_dir': lenet})):
-    with pytest.raises(ValueError, match=f'--{flag} is needed with --task_type=finetune'):
-      command_line.main(task_type='finetune', dataset_dir=data, output_dir=tmp_path, **other)
+    fails(f'--{flag} is needed with --task_type=finetune',
+          task_type='finetune', dataset_dir=data, output_dir=tmp_path, **other)
 
 
-def test_finetune_from_a_checkpoint_that_is_missing(data, lenet, tmp_path):
-  with pytest.raises(FileNotFoundError) as error:
-    command_line.main(task_type='finetune', dataset_dir=data, output_dir=tmp_path,
-                      model_dir=lenet, ckpt_file_name='model.ckpt-3')
-  assert_one_line(error, f'{lenet}/model.ckpt-3', '--model_dir', '--ckpt_file_name',
-                  'model.ckpt-2.index')
+def test_finetune_from_a_checkpoint_that_is_missing(fails, data, lenet, tmp_path):
+  fails(f'{lenet}/model.ckpt-3', '--model_dir', '--ckpt_file_name', 'model.ckpt-2.index',
+        task_type='finetune', dataset_dir=data, output_dir=tmp_path, model_dir=lenet,
+        ckpt_file_name='model.ckpt-3')
 
 
-def test_finetune_from_a_file_that_is_no_checkpoint(data, tmp_path):
-  with pytest.raises(ValueError) as error:
-    command_line.main(task_type='finetune', dataset_dir=data, output_dir=tmp_path,
-                      model_dir=data, ckpt_file_name=TRAIN)
-  assert_one_line(error, TRAIN, 'is no whole TensorFlow checkpoint')
+def test_finetune_from_a_file_that_is_no_checkpoint(fails, data, tmp_path):
+  fails(TRAIN, 'is no whole TensorFlow checkpoint',
+        task_type='finetune', dataset_dir=data, output_dir=tmp_path, model_dir=data,
+        ckpt_file_name=TRAIN)
 
 
-def test_finetune_from_a_checkpoint_of_another_network(data, lenet, tmp_path):
-  with pytest.raises(ValueError) as error:
-    command_line.main(task_type='finetune', dataset_dir=data, output_dir=tmp_path,
-                      model_dir=lenet, ckpt_file_name='model.ckpt-2', model_name='cifarnet')
-  assert 'not loaded, not in the checkpoint: CifarNet/conv1/weights' in str(error.value)
-  assert_one_line(error, f'nothing in {lenet}/model.ckpt-2', '--model_name')
+def test_finetune_from_a_checkpoint_of_another_network(fails, data, lenet, tmp_path):
+  output = fails(f'nothing in {lenet}/model.ckpt-2', '--model_name',
+                 task_type='finetune', dataset_dir=data, output_dir=tmp_path, model_dir=lenet,
+                 ckpt_file_name='model.ckpt-2', model_name='cifarnet')
+  assert 'not loaded, not in the checkpoint: CifarNet/conv1/weights' in output
 
 
-def test_finetune_with_a_scope_that_does_not_exist(data, lenet, tmp_path):
-  with pytest.raises(ValueError) as error:
-    command_line.main(task_type='finetune', dataset_dir=data, output_dir=tmp_path,
-                      model_dir=lenet, ckpt_file_name='model.ckpt-2',
-                      checkpoint_exclude_scopes='LeNet/conv1,LeNet/fc5')
-  assert_one_line(error, "--checkpoint_exclude_scopes: no variable in 'LeNet/fc5'", 'LeNet/fc4')
+def test_finetune_with_a_scope_that_does_not_exist(fails, data, lenet, tmp_path):
+  fails("--checkpoint_exclude_scopes: no variable in 'LeNet/fc5'", 'LeNet/fc4',
+        task_type='finetune', dataset_dir=data, output_dir=tmp_path, model_dir=lenet,
+        ckpt_file_name='model.ckpt-2', checkpoint_exclude_scopes='LeNet/conv1,LeNet/fc5')
 
 
-def test_predict_of_a_file_that_is_no_image(data, lenet):
-  with pytest.raises(error_utils.TrainingError) as error:
-    command_line.main(task_type='predict', output_dir=lenet, predict_files=f'{data}/labels.txt')
-  assert_one_line(error, 'Unknown image file format')
+def test_predict_of_a_file_that_is_no_image(fails, data, lenet):
+  fails('TrainingError: ', 'Unknown image file format',
+        task_type='predict', output_dir=lenet, predict_files=f'{data}/labels.txt')
 
 
-def test_out_of_memory(tmp_path):
-  with pytest.raises(error_utils.TrainingError) as error:
-    command_line.main(dataset_name='mock', output_dir=tmp_path, train_image_size=100000)
-  assert_one_line(error, 'out of memory: ', 'Lower --batch_size or --train_image_size')
+def test_out_of_memory(fails, tmp_path):
+  fails('out of memory: ', 'Lower --batch_size or --train_image_size',
+        dataset_name='mock', output_dir=tmp_path, train_image_size=10**7)
 
 
-def test_loss_that_is_not_finite(data, tmp_path):
-  with pytest.raises(error_utils.TrainingError) as error:
-    command_line.main(dataset_dir=data, output_dir=tmp_path, learning_rate=1e30,
-                      save_checkpoint_every_n_iters=1)
-  assert_one_line(error, 'step 2: the loss is ', f'{tmp_path}/model.ckpt-1, is whole',
-                  'Lower --learning_rate')
+def test_loss_that_is_not_finite(fails, data, tmp_path):
+  values = {'dataset_dir': data, 'output_dir': tmp_path, 'save_checkpoint_every_n_iters': 1}
+  newest = f'{tmp_path}/model.ckpt-1'
+  fails('TrainingError: step 2: the loss is ', f'{newest}, holds the weights that led to it: '
+        f'remove its files ({newest}.*), then the same command goes on from the one before, '
+        'model.ckpt-0. Lower --learning_rate', learning_rate=1e30, **values)
   assert not (tmp_path / 'model.ckpt-2.index').exists()
 
+  for path in tmp_path.glob('model.ckpt-1.*'):
+    path.unlink()
+  command_line.main(**values, stop_at_step=2)
+  assert int(command_line.variables(tmp_path / 'model.ckpt-2')['input_position']) == 2 * 4
 
-def test_output_dir_that_cannot_be_written(data, tmp_path):
+
+def test_output_dir_that_cannot_be_written(fails, data, tmp_path):
   file = tmp_path / 'file'
   file.touch()
   for output_dir in (file, file / 'run', '/proc/run'):
-    with pytest.raises(OSError, match=f'--output_dir={output_dir} cannot be written'):
-      command_line.main(dataset_dir=data, output_dir=output_dir)
+    fails(f'--output_dir={output_dir} cannot be written', dataset_dir=data, output_dir=output_dir)
+
+
+@pytest.mark.parametrize('task_type', ['evaluate', 'export'])
+def test_output_dir_of_results_that_cannot_be_written(fails, data, lenet, tmp_path, task_type):
+  """Found before the first image: the network of the flags would not fit."""
+  output_dir = tmp_path / 'file' / 'results'
+  output_dir.parent.touch()
+  fails(f'--output_dir={output_dir} cannot be written', task_type=task_type, dataset_dir=data,
+        model_dir=lenet, num_classes=12, output_dir=output_dir)
 
 
 @pytest.mark.parametrize(('flags', 'message'), [
@@ -197,26 +223,23 @@ def test_output_dir_that_cannot_be_written(data, tmp_path):
     ({'optimizer': 'adam'}, 'LeNet/conv1/weights/Adam is not in it'),
     ({'model_name': 'cifarnet'}, 'CifarNet/conv1/weights is not in it'),
 ])
-def test_resume_with_other_flags(data, lenet, flags, message):
+def test_resume_with_other_flags(fails, data, lenet, flags, message):
   before = (lenet / 'run.json').read_text()
-  with pytest.raises(ValueError) as error:
-    command_line.main(dataset_dir=data, output_dir=lenet, stop_at_step=4, **flags)
-  assert_one_line(error, message, f'see {lenet}/run.json', 'or another --output_dir')
+  fails(message, f'see {lenet}/run.json', 'or another --output_dir',
+        dataset_dir=data, output_dir=lenet, stop_at_step=4, **flags)
   assert (lenet / 'run.json').read_text() == before
 
 
-def test_evaluation_of_another_network(data, lenet):
+def test_evaluation_of_another_network(fails, data, lenet):
   for flags in ({'model_name': 'cifarnet'}, {'num_classes': 12}):
-    with pytest.raises(ValueError) as error:
-      command_line.main(task_type='evaluate', dataset_dir=data, output_dir=lenet, **flags)
-    assert_one_line(error, 'does not fit the network', 'Check --model_name and --num_classes')
+    fails('does not fit the network', 'Check --model_name and --num_classes',
+          task_type='evaluate', dataset_dir=data, output_dir=lenet, **flags)
 
 
-def test_evaluation_without_checkpoint(data, tmp_path):
-  with pytest.raises(FileNotFoundError, match=f'no checkpoint in {tmp_path} \\(--model_dir, '):
-    command_line.main(task_type='evaluate', dataset_dir=data, output_dir=tmp_path)
-  with pytest.raises(ValueError, match='--task_type=evaluate needs --output_dir'):
-    command_line.main(task_type='evaluate', dataset_dir=data)
+def test_evaluation_without_checkpoint(fails, data, tmp_path):
+  fails(f'no checkpoint in {tmp_path} (--model_dir, ',
+        task_type='evaluate', dataset_dir=data, output_dir=tmp_path)
+  fails('--task_type=evaluate needs --output_dir', task_type='evaluate', dataset_dir=data)
 
 
 @pytest.fixture
@@ -226,47 +249,18 @@ def damaged(data, tmp_path):
   return tmp_path
 
 
-def test_damaged_checkpoint_is_named_and_the_one_before_is_enough(data, damaged):
+def test_damaged_checkpoint_is_named_and_the_one_before_is_enough(fails, data, damaged):
   newest = damaged / 'model.ckpt-4.data-00000-of-00001'
   content = newest.read_bytes()
   newest.write_bytes(content[:5000] + b'x' * 100 + content[5100:])
-  with pytest.raises(error_utils.TrainingError) as error:
-    command_line.main(dataset_dir=data, output_dir=damaged, stop_at_step=6)
-  assert_one_line(error, f'{damaged}/model.ckpt-4', 'remove its files')
+  values = {'dataset_dir': data, 'output_dir': damaged, 'stop_at_step': 6}
+  fails('TrainingError: ', f'{damaged}/model.ckpt-4', 'remove its files', **values)
   os.truncate(newest, 1000)
-  with pytest.raises(ValueError) as error:
-    command_line.main(dataset_dir=data, output_dir=damaged, stop_at_step=6)
-  assert_one_line(error, f'{damaged}/model.ckpt-4', 'Remove its files')
+  fails('ValueError: ', f'{damaged}/model.ckpt-4', 'Remove its files', **values)
 
   for path in damaged.glob('model.ckpt-4.*'):
     path.unlink()
   assert run_utils.newest_checkpoint(damaged)[:2] == (f'{damaged}/model.ckpt-2', 2)
   (damaged / 'checkpoint').write_bytes(b'')
-  command_line.main(dataset_dir=data, output_dir=damaged, stop_at_step=6)
+  command_line.main(**values)
   assert int(command_line.variables(damaged / 'model.ckpt-6')['global_step']) == 6
-
-
-def test_command_line_ends_with_the_error(data, tmp_path):
-  # The same words as above, but through the whole of Python and absl.
-  values = {**command_line.TINY, 'dataset_dir': data, 'output_dir': tmp_path}
-  code, output = command_line.run({**values, 'learning_rate': 1e30})
-  assert code == 1
-  assert 'Lower --learning_rate' in output.splitlines()[-1]
-
-
-@pytest.mark.parametrize(('flag', 'value', 'message'), [
-    ('optimizer', 'adm', '<adadelta|adagrad|adam|'),
-    ('task_type', 'train', '<pretrain|finetune|evaluate|predict|export>'),
-    ('batch_size', 0, 'not a positive integer'),
-    ('num_classes', 0, 'not a positive integer'),
-    ('stop_at_step', '1e3', 'invalid literal'),
-    ('learning_rate', 'fast', 'could not convert'),
-])
-def test_values_that_flags_refuse(flag, value, message):
-  with pytest.raises(absl.flags.Error, match=f'--{flag}={value}: .*{re.escape(message)}'):
-    command_line.main(**{flag: value})
-
-
-def test_arguments_that_are_no_flags():
-  with pytest.raises(absl.app.UsageError, match=r"unexpected arguments \['train'\]: flags start"):
-    train_image_classifiers.main(['train_image_classifiers.py', 'train'])

@@ -14,7 +14,6 @@ def data(tmp_path_factory):
 
 def run_two(values, *, wrapper=(), **options):
   """Run the script on two ranks, each in `wrapper`; return (exit code, what both printed)."""
-  pytest.importorskip('horovod.tensorflow', exc_type=ImportError)
   return command_line.run({**command_line.TINY, 'enable_paisoar': True, **values},
                           launcher=[*launch.horovodrun(2), *wrapper], **options)
 
@@ -30,6 +29,7 @@ def trained(data, tmp_path_factory):
   return output_dir, output
 
 
+@launch.needs_horovod
 def test_train(trained):
   output_dir, output = trained
   assert f'ranks 2, hosts {socket.gethostname()} x 2, transport Horovod ' in output
@@ -41,6 +41,7 @@ def test_train(trained):
   assert list(output_dir.glob('timeline-*.json'))
 
 
+@launch.needs_horovod
 def test_evaluate_counts_as_one_rank_does(trained, data, tmp_path):
   output_dir, _ = trained
   values = {'task_type': 'evaluate', 'dataset_dir': data, 'model_dir': output_dir,
@@ -54,6 +55,7 @@ def test_evaluate_counts_as_one_rank_does(trained, data, tmp_path):
   assert json.loads((tmp_path / 'evaluation.json').read_text()) == result
 
 
+@launch.needs_horovod
 def test_loss_that_is_not_finite_ends_both(data, tmp_path):
   code, output = run_two({'dataset_dir': data, 'output_dir': tmp_path, 'learning_rate': 1e30})
   assert code != 0
@@ -62,6 +64,7 @@ def test_loss_that_is_not_finite_ends_both(data, tmp_path):
   assert 'TrainingError: step 2: the loss is ' in output
 
 
+@launch.needs_horovod
 def test_error_of_the_chief_alone_ends_both(data, tmp_path):
   file = tmp_path / 'file'
   file.touch()
@@ -70,6 +73,7 @@ def test_error_of_the_chief_alone_ends_both(data, tmp_path):
   assert f'--output_dir={file} cannot be written' in output
 
 
+@launch.needs_horovod
 def test_flags_that_differ_end_all_before_the_first_step(data, tmp_path):
   """The launcher of this test gives each rank another seed."""
   code, output = run_two(
@@ -83,6 +87,7 @@ def test_flags_that_differ_end_all_before_the_first_step(data, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
+@launch.needs_horovod
 def test_data_that_differ_end_all_before_the_first_step(data, tmp_path):
   """Each rank runs in a directory of its own, where the same path is other data."""
   for rank, train in enumerate((40, 44)):
@@ -106,6 +111,6 @@ def test_without_horovod(data, tmp_path):
   code, output = command_line.run(values, environment={'PYTHONPATH': str(tmp_path)})
   assert code == 1
   last = output.splitlines()[-1]
-  for words in ('ImportError', 'no Horovod here', 'pip install', '--enable_paisoar=False'):
+  for words in ('ImportError', 'no Horovod here', "'cmake<4' && ", '--enable_paisoar=False'):
     assert words in last
   assert not (tmp_path / 'run').exists()

@@ -1,6 +1,7 @@
 """The data sets by name: their files, and the iterators that read them."""
 import collections
 import os
+import re
 
 from images.datasets import cifar10, digits, flowers, image_folder, mnist, tfrecord
 from images.utils import dataset_utils, name_utils
@@ -36,8 +37,8 @@ def get_data_sources(dataset_name, dataset_dir, file_names=None, *, is_training=
     is_training: bool, whether the training or the evaluation files are wanted.
 
   Raises:
-    ValueError: unknown data set, no dataset_dir, no list of files, or an empty or
-      corrupt file.
+    ValueError: unknown data set, no dataset_dir, no list of files, an incomplete set of
+      them, or an empty or corrupt file.
     FileNotFoundError: a file is missing.
   """
   if dataset_name == MOCK:
@@ -53,8 +54,10 @@ def get_data_sources(dataset_name, dataset_dir, file_names=None, *, is_training=
   if not patterns:
     raise ValueError(f'--{flag} is needed: the data set {dataset_name!r} has no list of its own')
   files = [path for pattern in patterns for path in _expand(dataset_dir, pattern, flag)]
+  if file_names is None:
+    _check_complete(files, flag)
   manifest = tfrecord.read_manifest(dataset_dir)
-  return DataSources(files, tfrecord.record_counts(files, manifest), manifest)
+  return DataSources(files, tfrecord.record_counts(files, manifest, flag), manifest)
 
 
 def _lookup(dataset_name):
@@ -73,6 +76,20 @@ def _expand(dataset_dir, pattern, flag):
         f'no file matches {path}: check --dataset_dir and --{flag}, or make the data set with '
         'images/datasets/download_and_convert_data.py')
   return found
+
+
+def _check_complete(files, flag):
+  """Raise ValueError where files named k-of-n are not all of one n, counted from 0."""
+  sets = {}
+  for path in files:
+    part = re.match(r'(.*?)(\d+)-of-(\d+)', os.path.basename(path))
+    if part:
+      sets.setdefault(part[1], []).append((int(part[3]), int(part[2])))
+  if any(sorted(found) != [(len(found), k) for k in range(len(found))] for found in sets.values()):
+    names = ', '.join(os.path.basename(path) for path in files[:10])
+    raise ValueError(f'not the files of one whole conversion: {names}{", ..." * (len(files) > 10)} '
+                     f'in {os.path.dirname(files[0])}; convert the data set again, or name the '
+                     f'files with --{flag}')
 
 
 def check_labels(data_sources, num_classes, labels_offset=0):

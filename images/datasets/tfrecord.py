@@ -190,24 +190,25 @@ def _is_whole(manifest):
                   for number in (entry['records'], entry['bytes'], *entry['labels'])))
 
 
-def record_counts(paths, manifest):
+def record_counts(paths, manifest, flag='train_files'):
   """Return the number of records of each file.
 
   Args:
     paths: list of strings.
     manifest: dict from `read_manifest`, believed for each file that still has the size
       it states; or None. Other files are counted.
+    flag: string, the name of the flag that chooses the files, for the errors.
 
   Raises:
     FileNotFoundError: a file is missing.
     ValueError: a file has no records, or is corrupt (CorruptRecordError).
   """
-  return [_record_count(path, (manifest or {}).get('files', {})) for path in paths]
+  return [_record_count(path, (manifest or {}).get('files', {}), flag) for path in paths]
 
 
-def _record_count(path, entries):
+def _record_count(path, entries, flag):
   if not tf.io.gfile.exists(path):
-    raise FileNotFoundError(f'{path} does not exist; check --dataset_dir and --train_files, or '
+    raise FileNotFoundError(f'{path} does not exist; check --dataset_dir and --{flag}, or '
                             'make the data set with download_and_convert_data.py')
   entry = entries.get(os.path.basename(path))
   if entry and entry['bytes'] == tf.io.gfile.stat(path).length:
@@ -215,5 +216,5 @@ def _record_count(path, entries):
   else:
     count = count_records(path)
   if count == 0:
-    raise ValueError(f'{path} has no records; leave it out of --train_files, or {_CONVERT}')
+    raise ValueError(f'{path} has no records; leave it out of --{flag}, or {_CONVERT}')
   return count

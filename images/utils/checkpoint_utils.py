@@ -41,6 +41,13 @@ def _names_in(directory):
   return ', '.join(names[:20]) or 'none'
 
 
+def saved_steps(output_dir):
+  """Return the global steps of the checkpoints in the directory of a run, a rising list."""
+  names = tf.io.gfile.listdir(output_dir) if tf.io.gfile.isdir(output_dir) else []
+  found = [re.fullmatch(r'model\.ckpt-(\d+)\.index', name) for name in names]
+  return sorted(int(match[1]) for match in found if match)
+
+
 def checkpoint_shapes(path):
   """Return a dict from the names in the checkpoint `path` to their shapes.
 

@@ -15,8 +15,9 @@ from absl import logging
 
 from images.utils.tf1 import tf
 
-HOROVOD_INSTALL = ('HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITH_GLOO=1 '
-                   "pip install --no-build-isolation 'horovod==0.28.1'")
+HOROVOD_INSTALL = ("pip install 'setuptools<70' wheel 'cmake<4' && "
+                   'HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITH_GLOO=1 '
+                   'pip install --no-build-isolation horovod==0.28.1')
 
 _hvd = None  # The module horovod.tensorflow, once init() has started it.
 

@@ -3,6 +3,7 @@ import contextlib
 import re
 
 from images.datasets import tfrecord
+from images.utils import checkpoint_utils
 from images.utils.tf1 import tf
 
 
@@ -69,7 +70,21 @@ def _failed_assertion(error):
                                                         found[1]))
 
 
-def last_checkpoint(output_dir):
-  """Return in words which checkpoint of a run is the newest."""
+def last_checkpoint(output_dir, bad_step=None):
+  """Return in words which checkpoint of a run is the newest, and whether to go on from it.
+
+  Args:
+    output_dir: string, the directory of the run.
+    bad_step: int, the global step of the weights with which training failed, or None.
+  """
   path = tf.train.latest_checkpoint(output_dir)
-  return f'the newest checkpoint, {path}, is whole' if path else 'no checkpoint was written yet'
+  if not path:
+    return 'no checkpoint was written yet'
+  newest = f'the newest checkpoint, {path}, '
+  if not path.endswith(f'-{bad_step}'):
+    return newest + 'is whole'
+  earlier = [step for step in checkpoint_utils.saved_steps(output_dir) if step < bad_step]
+  if not earlier:
+    return newest + 'holds the weights that led to it, and there is none before it'
+  return (newest + f'holds the weights that led to it: remove its files ({path}.*), then the same '
+          f'command goes on from the one before, model.ckpt-{earlier[-1]}')

@@ -102,9 +102,11 @@ class FiniteTrainingHook(tf.train.SessionRunHook):
   """
 
   def __init__(self, tensors, output_dir):
-    """Watch `tensors`: 'step' (after the update), 'loss', 'finite' (bool), 'loss_scale',
-    and 'dynamic', a bool and no tensor, whether the loss scale adapts."""
-    self._tensors = {name: tensors[name] for name in ('step', 'loss', 'finite', 'loss_scale')}
+    """Watch `tensors`: 'step' (after the update), 'loss', 'finite' (bool), 'complete' (bool,
+    whether the run ends a step), 'loss_scale', and 'dynamic', a bool and no tensor, whether
+    the loss scale adapts."""
+    self._tensors = {name: tensors[name]
+                     for name in ('step', 'loss', 'finite', 'complete', 'loss_scale')}
     self._dynamic = tensors['dynamic']
     self._output_dir = output_dir
 
@@ -122,10 +124,11 @@ class FiniteTrainingHook(tf.train.SessionRunHook):
                'Lower --learning_rate, set --max_gradient_norm, or use --loss_scale=0')
 
   def _fail(self, values, what, remedy):
-    # The step that fails makes no update where a gradient is not finite; the loss of the
-    # next one is meant either way.
-    step = int(values['step']) + (0 if values['finite'] else 1)
-    raise TrainingError(f'step {step}: {what}; {last_checkpoint(self._output_dir)}. {remedy}.')
+    # The number of updates behind the weights that failed: an update with finite gradients
+    # has been made since.
+    weights = int(values['step']) - (1 if values['finite'] and values['complete'] else 0)
+    raise TrainingError(f'step {weights + 1}: {what}; '
+                        f'{last_checkpoint(self._output_dir, bad_step=weights)}. {remedy}.')
 
 
 class LoggingTensorHook(tf.train.SessionRunHook):

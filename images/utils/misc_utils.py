@@ -3,6 +3,7 @@ from images.utils import checkpoint_utils
 from images.utils.tf1 import tf
 
 _MOVING_AVERAGES = ('moving_mean', 'moving_variance')
+_MOST_NAMES = 20  # In a line of the table.
 
 
 def get_assigment_map_from_checkpoint(variables, checkpoint_shapes, *,  # sic: the published name
@@ -52,35 +53,41 @@ def get_assigment_map_from_checkpoint(variables, checkpoint_shapes, *,  # sic: t
 
 
 def load_checkpoint(variables, path, **choice):
-  """Make `variables` start from the checkpoint `path`, and return a report, a string.
+  """Make `variables` start from the checkpoint `path`.
 
   Args:
     variables: list of the network's variables.
     path: string, as of checkpoint_utils.checkpoint_path().
     **choice: keyword arguments of get_assigment_map_from_checkpoint().
 
+  Returns:
+    What get_assigment_map_from_checkpoint() returned.
+
   Raises:
     ValueError: nothing in the checkpoint matches.
   """
   shapes = checkpoint_utils.checkpoint_shapes(path)
   assignment_map, left_out = get_assigment_map_from_checkpoint(variables, shapes, **choice)
-  report = loading_report(path, assignment_map, left_out)
   if not assignment_map:
+    report = loading_report(path, assignment_map, left_out)
     raise ValueError(f'\n{report}\nnothing in {path}, which holds {sorted(shapes)[:3]}..., matches '
                      'a variable of the network: is --model_name the net of the checkpoint?')
   tf.train.init_from_checkpoint(path, assignment_map)
-  return report
+  return assignment_map, left_out
 
 
 def loading_report(path, assignment_map, left_out):
-  """Return a table of what is loaded and what is not: one line a reason and scope."""
+  """Return a table of what is loaded and what is not, a line for each reason.
+
+  A reason of many variables, such as to be a moving average, names a few of them.
+  """
   lines = [f'{len(assignment_map):5} variables loaded from {path}']
   by_reason = {}
   for name, reason in left_out.items():
     by_reason.setdefault(reason, []).append(name)
   for reason, names in by_reason.items():
-    shown = ', '.join(names[:4]) + (', ...' if len(names) > 4 else '')
-    lines.append(f'{len(names):5} not loaded, {reason}: {shown}')
+    shown = names if len(names) <= _MOST_NAMES else [*names[:4], f'and {len(names) - 4} more']
+    lines.append(f'{len(names):5} not loaded, {reason}: {", ".join(shown)}')
   return '\n'.join(lines)
 
 

@@ -73,8 +73,9 @@ def _check_labels(labels, num_classes, paths):
   outside = tf.reshape(tf.where((labels < 0) | (labels >= num_classes)), [-1])[:1]
   return tf.debugging.Assert(
       tf.equal(tf.size(outside), 0),
-      ['label', tf.gather(labels, outside), f'is outside [0, {num_classes}): set --num_classes, '
-       'or --labels_offset; file', tf.gather(paths, outside)])
+      ['label', tf.gather(labels, outside), f'is outside [0, {num_classes}): set --num_classes, or '
+       'if it is negative --labels_offset, or convert the data again; file',
+       tf.gather(paths, outside)])
 
 
 def count_bad(dataset, max_bad_fraction, records_per_epoch):

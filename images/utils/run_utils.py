@@ -6,11 +6,10 @@ import importlib.metadata
 import json
 import os
 import platform
-import re
 
 from absl import logging
 
-from images.utils import cluster_utils
+from images.utils import checkpoint_utils, cluster_utils
 from images.utils.tf1 import tf
 
 RECORD = 'run.json'
@@ -30,12 +29,18 @@ def open_run_dir(output_dir, *, model_name, dataset_name):
     now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
     output_dir = os.path.join('runs', f'{now}-{model_name}-{dataset_name}')
   output_dir = cluster_utils.broadcast_object(output_dir)
-  if cluster_utils.is_chief():
-    _check_writable(output_dir)
+  make_writable(output_dir)
   return output_dir
 
 
-def _check_writable(directory):
+def make_writable(directory):
+  """Let the chief make `directory` if need be, and find out whether it can be written.
+
+  Raises:
+    OSError: it cannot be written.
+  """
+  if not cluster_utils.is_chief():
+    return
   probe = os.path.join(directory, '.writable')
   try:
     tf.io.gfile.makedirs(directory)
@@ -96,9 +101,7 @@ def _unnamed_checkpoint(output_dir):
   So it is after a run was killed between the two writes, or a checkpoint was removed. The
   file is mended, for TensorFlow restores what it names.
   """
-  names = tf.io.gfile.listdir(output_dir) if tf.io.gfile.isdir(output_dir) else []
-  found = [re.fullmatch(r'model\.ckpt-(\d+)\.index', name) for name in names]
-  steps = sorted(int(match[1]) for match in found if match)
+  steps = checkpoint_utils.saved_steps(output_dir)
   if not steps:
     return None
   lines = [f'model_checkpoint_path: "model.ckpt-{steps[-1]}"\n']

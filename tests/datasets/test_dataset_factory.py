@@ -75,10 +75,12 @@ def test_no_folder_is_an_error(folder):
 
 
 @pytest.mark.parametrize('folder', ['', '/absent'])
-def test_a_missing_file_or_folder_is_an_error(tmp_path, folder):
-  with pytest.raises(FileNotFoundError, match=f'{tmp_path}{folder}/mnist_train.tfrecord does not '
-                                              'exist; check --dataset_dir and --train_files'):
-    dataset_factory.get_data_sources('mnist', f'{tmp_path}{folder}')
+@pytest.mark.parametrize('part', ['train', 'test'])
+def test_a_missing_file_or_folder_is_an_error(tmp_path, folder, part):
+  flag = {'train': 'train_files', 'test': 'eval_files'}[part]
+  with pytest.raises(FileNotFoundError, match=f'{tmp_path}{folder}/mnist_{part}.tfrecord does not '
+                                              f'exist; check --dataset_dir and --{flag}'):
+    dataset_factory.get_data_sources('mnist', f'{tmp_path}{folder}', is_training=part == 'train')
 
 
 @pytest.mark.parametrize(('is_training', 'flag'), [(True, 'train_files'), (False, 'eval_files')])
@@ -89,9 +91,11 @@ def test_a_pattern_that_matches_nothing_is_an_error(cifar10, is_training, flag):
 
 
 def test_an_empty_file_is_an_error(cifar10):
-  make_data.write_records(f'{cifar10}/cifar10_train.tfrecord', [])
-  with pytest.raises(ValueError, match='cifar10_train.tfrecord has no records'):
-    dataset_factory.get_data_sources('cifar10', cifar10)
+  for part, flag in (('train', 'train_files'), ('test', 'eval_files')):
+    make_data.write_records(f'{cifar10}/cifar10_{part}.tfrecord', [])
+    with pytest.raises(ValueError, match=f'cifar10_{part}.tfrecord has no records; leave it out '
+                                         f'of --{flag}'):
+      dataset_factory.get_data_sources('cifar10', cifar10, is_training=part == 'train')
 
 
 def test_a_data_set_without_a_list_of_its_own_needs_file_names(cifar10, monkeypatch):
@@ -101,6 +105,27 @@ def test_a_data_set_without_a_list_of_its_own_needs_file_names(cifar10, monkeypa
     dataset_factory.get_data_sources('mine', cifar10)
   with pytest.raises(ValueError, match='--eval_files is needed'):
     dataset_factory.get_data_sources('mine', cifar10, is_training=False)
+
+
+@pytest.mark.parametrize('parts', [[(0, 3), (2, 3)], [(0, 3), (1, 3)],
+                                   [(0, 3), (1, 3), (2, 3), (0, 1)]])
+def test_the_files_of_an_interrupted_conversion_are_an_error(tmp_path, parts):
+  """One was killed between two renames: part of its files are there, or with older ones."""
+  names = [f'image_folder_train_{k:05}-of-{n:05}.tfrecord' for k, n in sorted(parts)]
+  make_data.write_dataset(tmp_path, 'image_folder', {name: [0, 1] for name in names},
+                          classes=['a', 'b'])
+  with pytest.raises(ValueError, match=f'not the files of one whole conversion: {", ".join(names)} '
+                                       f'in {tmp_path}; convert the data set again, or name the '
+                                       'files with --train_files'):
+    dataset_factory.get_data_sources('image_folder', str(tmp_path))
+  assert sources(str(tmp_path), '*-of-*', dataset='image_folder') == (names, [2] * len(names))
+
+
+def test_the_files_of_a_whole_conversion(tmp_path):
+  names = [f'image_folder_train_{k:05}-of-00003.tfrecord' for k in range(3)]
+  make_data.write_dataset(tmp_path, 'image_folder', {name: [0, 1] for name in names},
+                          classes=['a', 'b'])
+  assert sources(str(tmp_path), dataset='image_folder') == (names, [2, 2, 2])
 
 
 def test_labels_that_the_manifest_tells_of(cifar10):

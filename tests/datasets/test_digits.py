@@ -6,9 +6,11 @@ import pytest
 from images.datasets import digits
 from images.datasets.raw_data import ConversionError
 
+MISSING = 'scikit-learn is not installed: pip install scikit-learn'
+
 
 def test_a_fifth_of_every_class_is_for_the_test():
-  pytest.importorskip('sklearn')
+  pytest.importorskip('sklearn', reason=MISSING)
   data = digits.read_raw('')
   assert (len(data.train.images), len(data.test.images)) == (1437, 360)
   train, test = (np.bincount([raw.label for raw in split.images])
@@ -18,7 +20,7 @@ def test_a_fifth_of_every_class_is_for_the_test():
 
 
 def test_all_images_are_scikit_learns():
-  datasets = pytest.importorskip('sklearn.datasets')
+  datasets = pytest.importorskip('sklearn.datasets', reason=MISSING)
   source = datasets.load_digits()
   data = digits.read_raw('')
   # Cells of 3.5 pixels: the mean of each comes close to the pixel it was enlarged from.

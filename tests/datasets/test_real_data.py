@@ -3,6 +3,8 @@ import gzip
 import os
 import pathlib
 import shutil
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -16,7 +18,8 @@ from tests.datasets import make_data
 def real_data():
   if 'FASTNN_DATA' not in os.environ:
     pytest.skip('set FASTNN_DATA to a folder with mnist/*.gz, flowers/flower_photos.tgz, '
-                'cifar10/cifar10_jpeg.zip and imagenet_samples/imagenet_samples.zip')
+                'make_cifar10_archive.py, cifar10/cifar10_jpeg.zip and '
+                'imagenet_samples/imagenet_samples.zip')
   return pathlib.Path(os.environ['FASTNN_DATA'])
 
 
@@ -62,6 +65,26 @@ def test_imagenet_samples(real_data, tmp_path):
     assert pixels.shape == (record['image/height'], record['image/width'], 3)
     original = (tmp_path / 'photos' / name).read_bytes()
     np.testing.assert_array_equal(pixels, make_data.decode(original))
+
+
+def test_cifar10(real_data, tmp_path):
+  """The official archive, with fewer images."""
+  subprocess.run([sys.executable, real_data / 'make_cifar10_archive.py', tmp_path,
+                  '--train=100', '--test=20'], check=True, stdout=subprocess.DEVNULL)
+  manifest = conversion.convert('cifar10', str(tmp_path / 'records'), source_dir=str(tmp_path))
+  counts = {name: entry['records'] for name, entry in manifest['files'].items()}
+  assert counts == {'cifar10_train.tfrecord': 100, 'cifar10_test.tfrecord': 20}
+  records = make_data.read_features(tmp_path / 'records' / 'cifar10_test.tfrecord')
+  # The archive has the first two photos of each class, one class after the other, twice.
+  names = manifest['classes'] * 2
+  assert [names[k] for k in range(20)] == [manifest['classes'][record['image/class/label']]
+                                           for record in records]
+  with zipfile.ZipFile(real_data / 'cifar10' / 'cifar10_jpeg.zip') as file:
+    for number, (record, name) in enumerate(zip(records, names)):
+      photos = sorted(member for member in file.namelist()
+                      if member.startswith(f'test/{name}/') and member[-1] != '/')
+      np.testing.assert_array_equal(make_data.decode(record['image/encoded']),
+                                    make_data.decode(file.read(photos[number // 10])))
 
 
 @pytest.mark.slow

@@ -37,6 +37,14 @@ def test_a_single_file_of_the_old_format(tmp_path):
   assert checkpoint_utils.checkpoint_shapes(path) == {'w': [1, 3]}
 
 
+def test_the_steps_that_a_run_has_saved(tmp_path):
+  assert checkpoint_utils.saved_steps(str(tmp_path / 'absent')) == []
+  for step in (10, 9):
+    save(tmp_path, 'model.ckpt', step=step, w=[1])
+  save(tmp_path, 'other.ckpt', step=11, w=[1])
+  assert checkpoint_utils.saved_steps(str(tmp_path)) == [9, 10]
+
+
 def test_without_a_name_the_newest(tmp_path):
   for step in (5, 10):
     save(tmp_path, 'model.ckpt', step=step, w=1)

@@ -92,7 +92,7 @@ def test_every_record_once_per_epoch_with_its_label(tmp_path, caching):
   numbers = numbers_of(batches)
   epochs = [numbers[start:start + 20] for start in (0, 20, 40)]
   assert [sorted(epoch) for epoch in epochs] == [list(range(20))] * 3
-  assert epochs[0] != epochs[1] != epochs[2] != list(range(20))
+  assert len({*map(tuple, epochs), tuple(range(20))}) == 4
   labels = [label for _, labels, *_ in batches for label in labels]
   assert labels == [number % NUM_CLASSES for number in numbers]
   assert batches[0][0].shape == (4, SIZE, SIZE, 3)
@@ -229,9 +229,8 @@ def test_a_label_outside_the_classes_is_an_error(tmp_path, label):
   with pytest.raises(tf.errors.InvalidArgumentError) as error:
     read(tmp_path, [3], 3, batch_size=1)
   message = error.value.message.replace('"', '')
-  assert (f'[label] [{label}] [is outside [0, 10): set --num_classes, '
-          'or --labels_offset; file] '
-          f'[{tmp_path}/0.tfrecord]') in message
+  assert (f'[label] [{label}] [is outside [0, 10): set --num_classes, or if it is negative '
+          f'--labels_offset, or convert the data again; file] [{tmp_path}/0.tfrecord]') in message
 
 
 # ---- Mock data ----

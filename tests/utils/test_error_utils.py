@@ -100,3 +100,6 @@ def test_the_last_checkpoint(tmp_path):
     tf.train.Saver().save(session, str(tmp_path / 'model.ckpt'), global_step=3)
   assert error_utils.last_checkpoint(str(tmp_path)) == (
       f'the newest checkpoint, {tmp_path}/model.ckpt-3, is whole')
+  assert error_utils.last_checkpoint(str(tmp_path), bad_step=3) == (
+      f'the newest checkpoint, {tmp_path}/model.ckpt-3, holds the weights that led to it, and '
+      'there is none before it')

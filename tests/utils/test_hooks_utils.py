@@ -176,6 +176,19 @@ def test_the_guard_comes_before_the_hook_that_saves(tmp_path):
   assert tf.train.latest_checkpoint(str(tmp_path)) == f'{tmp_path}/model.ckpt-2'
 
 
+@pytest.mark.parametrize('poison', [{'poison': 2}, {'poison_loss': 2},
+                                    {'poison': 2, 'accumulate_steps': 2}])
+def test_a_checkpoint_with_the_weights_that_fail_is_not_to_be_gone_on_from(tmp_path, poison):
+  """Whether or not the failing step, or a micro-batch of it, still made its update."""
+  with pytest.raises(TrainingError) as error:
+    run(tmp_path, save_every=1, **poison)
+  assert re.sub('(nan|inf);', 'x;', str(error.value)) == (
+      f'step 3: the loss is x; the newest checkpoint, {tmp_path}/model.ckpt-2, holds the weights '
+      f'that led to it: remove its files ({tmp_path}/model.ckpt-2.*), then the same command goes '
+      'on from the one before, model.ckpt-1. Lower --learning_rate, set --max_gradient_norm, or '
+      'look at the data.')
+
+
 def test_a_first_loss_that_is_not_finite(tmp_path):
   with pytest.raises(TrainingError, match='step 1: the loss is nan; no checkpoint was written yet'):
     run(tmp_path, names='LoggingTensorHook', poison=0)
@@ -196,12 +209,13 @@ class Watch:
   """FiniteTrainingHook with values instead of tensors."""
 
   def __init__(self, tmp_path, *, dynamic):
-    names = ('step', 'loss', 'finite', 'loss_scale')
+    names = ('step', 'loss', 'finite', 'complete', 'loss_scale')
     self._hook = hooks_utils.FiniteTrainingHook(
         {**dict.fromkeys(names), 'dynamic': dynamic}, str(tmp_path))
 
   def see(self, **values):
-    self._hook.after_run(None, tf.train.SessionRunValues(values, None, None))
+    self._hook.after_run(
+        None, tf.train.SessionRunValues({'complete': True, **values}, None, None))
 
 
 def test_an_overflow_under_a_dynamic_scale_is_no_error(tmp_path):

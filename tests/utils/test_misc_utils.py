@@ -76,14 +76,14 @@ def test_loading(tmp_path, version):
   """From a checkpoint in either format; the rest starts as if there were none."""
   path = save(tmp_path, 'net.ckpt', version=version, **CHECKPOINT)
   variables = network(classes=10)
-  report = misc_utils.load_checkpoint(variables, path)
+  assignment_map, left_out = misc_utils.load_checkpoint(variables, path)
   with tf.Session() as session:
     session.run(tf.global_variables_initializer())
     values = session.run(variables)
   expected = [[[1, 2]], [0], [0], np.zeros(10), [0, 0], 0]
   for value, wanted in zip(values, expected):
     np.testing.assert_array_equal(value, wanted)
-  assert report.splitlines() == [
+  assert misc_utils.loading_report(path, assignment_map, left_out).splitlines() == [
       f'    1 variables loaded from {path}',
       '    2 not loaded, moving average, --restore_moving_averages loads it: '
       'net/conv/BatchNorm/moving_mean, net/conv/BatchNorm/moving_variance',
@@ -109,9 +109,12 @@ def test_nothing_that_matches_is_an_error(tmp_path):
     misc_utils.load_checkpoint(network(), path)
 
 
-def test_a_report_shows_four_names_of_a_reason():
-  report = misc_utils.loading_report('x', {}, dict.fromkeys('abcdef', 'why'))
-  assert report == '    0 variables loaded from x\n    6 not loaded, why: a, b, c, d, ...'
+def test_a_report_shows_all_names_of_a_reason_but_where_they_are_many():
+  twenty = 'abcdefghijklmnopqrst'
+  for names, shown in ((twenty, ', '.join(twenty)), (twenty + 'u', 'a, b, c, d, and 17 more')):
+    report = misc_utils.loading_report('x', {}, dict.fromkeys(names, 'why'))
+    assert report == ('    0 variables loaded from x\n'
+                      f'   {len(names)} not loaded, why: {shown}')
 
 
 @pytest.mark.parametrize(('scopes', 'expected'), [
