@@ -88,8 +88,8 @@ def crop_and_resize(image):
   size = tf.io.extract_jpeg_shape(image)[:2]
   side = tf.random.uniform([], 256, 513, tf.int32)
   part = tf.cast(tf.reduce_min(size), tf.float32) * target / tf.cast(side, tf.float32)
-  part = tf.cast(part, tf.int32)
-  window = image_ops.random_window(size, part, part, draw=tf.random.uniform([2]))
+  extent = tf.cast(tf.stack([part, part]), tf.int32)
+  window = image_ops.random_window(size, extent, draw=tf.random.uniform([2]))
   pixels = tf.image.decode_and_crop_jpeg(image, window, channels=3)
   return image_ops.resize(pixels, target, target)
 

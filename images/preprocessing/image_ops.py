@@ -43,8 +43,8 @@ def split_seed(seed, count):
 
 
 def draws(seed, count):
-  """Return `count` float32 scalars in [0, 1): one operation, where split seeds take many."""
-  return tf.unstack(tf.random.stateless_uniform([count], as_seed(seed)), count)
+  """Return float32 [count] in [0, 1): one operation, where split seeds take many."""
+  return tf.random.stateless_uniform([count], as_seed(seed))
 
 
 def decode(image, *, keep_grey=False):
@@ -110,18 +110,18 @@ def _read(image, use):
 
 def _decode_jpeg_window(image, size, window):
   """Return uint8 [window height, window width, 3] of a JPEG of `size`, int32 [2]."""
-  y, x, height, width = tf.unstack(window)
-  left = tf.maximum(x - _JPEG_MARGIN, 0)
-  right = tf.minimum(x + width + _JPEG_MARGIN, size[1])
-  wider = tf.stack([y, left, height, right - left])
+  offset, extent = tf.split(window, 2)
+  begin = tf.maximum(offset - [0, _JPEG_MARGIN], 0)
+  end = tf.minimum(offset + extent + [0, _JPEG_MARGIN], size)
+  wider = tf.concat([begin, end - begin], axis=0)
   pixels = tf.image.decode_and_crop_jpeg(image, wider, channels=3)
-  return crop(pixels, [0, x - left, height, width])
+  return crop(pixels, tf.concat([offset - begin, extent], axis=0))
 
 
 def crop(image, window):
   """Return the part of the decoded `image` inside `window`."""
-  y, x, height, width = tf.unstack(window)
-  return image[y:y + height, x:x + width]
+  offset, extent = tf.split(window, 2)
+  return tf.slice(image, tf.concat([offset, [0]], axis=0), tf.concat([extent, [-1]], axis=0))
 
 
 def central_window(size, *, fraction):
@@ -165,17 +165,16 @@ def distorted_window(size, *, seed, bbox=None, min_object_covered=0.1,
   return tf.concat([begin[:2], extent[:2]], axis=0)
 
 
-def random_window(size, height, width, *, draw):
-  """Return a window of `height` x `width` in `size`, all places equally likely.
+def random_window(size, extent, *, draw):
+  """Return a window of `extent` in `size`, all places equally likely.
 
   Args:
     size: int32 [2], height and width of the image.
-    height, width: integers, at most the image's.
+    extent: int32 [2], height and width of the window, at most those of the image.
     draw: float32 [2] in [0, 1), which place.
   """
-  room = tf.cast(size - tf.stack([height, width]) + 1, tf.float32)
-  y, x = tf.unstack(tf.cast(tf.floor(draw * room), tf.int32))
-  return tf.stack([y, x, height, width])
+  places = tf.cast(size - extent + 1, tf.float32)
+  return tf.concat([tf.cast(draw * places, tf.int32), extent], axis=0)
 
 
 def mirror_if(image, mirrored):

@@ -1,4 +1,6 @@
 """VGG preprocessing: aspect ratio kept, cropped, minus the mean colour of ImageNet."""
+import numpy as np
+
 from images.preprocessing import image_ops
 from images.utils.tf1 import tf
 
@@ -43,18 +45,17 @@ def _preprocess_for_train(image, size, side_min, side_max, *, seed):
   The crop is chosen in pixels of the image, so that nothing else of it need be decoded
   and resized; its scale and place are those of a crop of the resized image, rounded.
   """
-  scale, y, x, direction = image_ops.draws(seed, 4)
+  scale, place, mirrored = tf.split(image_ops.draws(seed, 4), [1, 2, 1])
   side = tf.floor(side_min + scale * (side_max + 1 - side_min))
 
   def choose_window(image_size):
-    pixels = tf.constant(size, tf.float32) * tf.cast(tf.reduce_min(image_size), tf.float32) / side
-    height, width = tf.unstack(tf.cast(tf.maximum(1.0, tf.round(pixels)), tf.int32))
-    return image_ops.random_window(image_size, height, width, draw=[y, x])
+    smaller = tf.cast(tf.reduce_min(image_size), tf.float32)
+    extent = tf.maximum(1.0, tf.round(tf.constant(size, tf.float32) * smaller / side))
+    return image_ops.random_window(image_size, tf.cast(extent, tf.int32), draw=place)
 
   image = image_ops.decode_window(image, choose_window)
-  image = image_ops.mirror_if(image, direction < 0.5)
-  # Before resizing, as most crops are smaller than the output.
-  return image_ops.fix_shape(image_ops.resize(_subtract_mean(image), *size), *size)
+  image = image_ops.mirror_if(image, mirrored[0] < 0.5)
+  return _subtract_mean(image_ops.resize(image, *size), size)
 
 
 def _preprocess_for_eval(image, size, side):
@@ -62,12 +63,11 @@ def _preprocess_for_eval(image, size, side):
   image = image_ops.resize_smaller_side(image_ops.decode(image), side)
   offset = (tf.shape(image)[:2] - size) // 2
   image = image_ops.crop(image, tf.concat([offset, size], axis=0))
-  return image_ops.fix_shape(_subtract_mean(image), *size)
+  return _subtract_mean(image, size)
 
 
-def _subtract_mean(image):
-  """Return the image minus the mean colour, float32."""
-  height, width, _ = tf.unstack(tf.shape(image))
-  # A row at a time: the operation is slow where three numbers are all that it can repeat.
-  rows = tf.reshape(tf.cast(image, tf.float32), [height, 3 * width])
-  return tf.reshape(rows - tf.tile(tf.constant(MEAN_RGB), [width]), [height, width, 3])
+def _subtract_mean(image, size):
+  """Return the image minus the mean colour, its shape known."""
+  # A whole image of it: to repeat three numbers takes longer than all else but decoding.
+  mean = np.broadcast_to(np.float32(MEAN_RGB), [*size, 3])
+  return image_ops.fix_shape(image, *size) - tf.constant(mean)
