@@ -2,9 +2,10 @@
 
 The order on N ranks: gradients of the scaled loss, mean over the ranks, one verdict
 whether all are finite, division by the scale, clipping by the global norm, the update.
-The verdict is on the mean, which is the same everywhere, so the ranks never differ. A
-step with a gradient that is not finite changes nothing but the loss scale. With several
-micro-batches to a step, it all happens once, with their mean.
+The verdict is on the norm of the mean, which is the same everywhere, so the ranks never
+differ; in float32 it overflows at 2e19. A step whose gradient is not finite changes nothing
+but the loss scale. With several micro-batches to a step, it all happens once, with their
+mean.
 """
 from images.utils import accumulation_utils, cluster_utils, loss_scale
 from images.utils.tf1 import tf
@@ -89,11 +90,9 @@ class ReplicatedVarsOptimizer:
     """Make a step from this rank's gradients, of the scaled loss; return the verdict."""
     gradients = [cluster_utils.mean(g, compression=self._compression) for g in gradients]
     differences = cluster_utils.mean_of_all(differences)
-    finite = tf.reduce_all([tf.reduce_all(tf.is_finite(g)) for g in gradients])
-    scale = self.loss_scale.value
-    gradients = [g / tf.cast(scale, g.dtype) for g in gradients]
-    if self._clip_norm is not None:
-      gradients, _ = tf.clip_by_global_norm(gradients, self._clip_norm)
+    norm = tf.global_norm(gradients)
+    finite = tf.is_finite(norm)
+    gradients = self._unscale_and_clip(gradients, norm)
 
     def apply():
       moves = [tf.raw_ops.AssignSubVariableOp(resource=average, value=difference)
@@ -105,6 +104,21 @@ class ReplicatedVarsOptimizer:
       adapted = self.loss_scale.update(finite)
     with tf.control_dependencies([adapted]):
       return tf.identity(finite)
+
+
+  def _unscale_and_clip(self, gradients, norm):
+    """Return the gradients of the loss itself, of a global norm of at most clip_norm.
+
+    Args:
+      gradients: list of float tensors, of the scaled loss.
+      norm: scalar float tensor, their global norm.
+    """
+    factor = 1.0 / self.loss_scale.value
+    if self._clip_norm is not None:
+      factor = tf.minimum(factor, self._clip_norm / norm)
+    elif tf.get_static_value(self.loss_scale.value) == 1.0:
+      return gradients
+    return [g * tf.cast(factor, g.dtype) for g in gradients]
 
 
 def _moving_averages():
