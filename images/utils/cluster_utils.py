@@ -196,6 +196,11 @@ def broadcast_global_variables():
   return _hvd.broadcast_global_variables(0) if size() > 1 else tf.no_op()
 
 
+def accelerator():
+  """Return the device string of this rank's GPU, the only one it sees; None without one."""
+  return '/gpu:0' if tf.config.list_physical_devices('GPU') else None
+
+
 def session_config(log_device_placement=False, *, xla=False):
   """Return the tf.ConfigProto of a rank: its own GPU, its share of the host's cores.
 
@@ -214,6 +219,10 @@ def session_config(log_device_placement=False, *, xla=False):
   config.gpu_options.allow_growth = True
   gpus = len(tf.config.list_physical_devices('GPU'))
   if gpus:
+    # Threads of its own launch kernels, so that nothing on the processor holds the GPU up.
+    # Read when TensorFlow makes the device.
+    os.environ.setdefault('TF_GPU_THREAD_MODE', 'gpu_private')
+    os.environ.setdefault('TF_GPU_THREAD_COUNT', '2')
     # A launcher that shows each rank a GPU of its own leaves nothing to choose.
     config.gpu_options.visible_device_list = str(local_rank() % gpus)
   return config

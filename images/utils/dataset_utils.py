@@ -29,8 +29,13 @@ class DatasetIterator:
 
   def __init__(self, dataset):
     """Iterate over `dataset` of dicts with 'image' and 'label', and from files 'place' (in
-    the stream of all ranks) and 'skipped'."""
-    self._iterator = tf.data.make_initializable_iterator(dataset)
+    the stream of all ranks) and 'skipped'. Where there is a GPU, the next batch is copied to
+    it during a step."""
+    self._device = cluster_utils.accelerator() or '/cpu:0'
+    if cluster_utils.accelerator():
+      dataset = dataset.apply(tf.data.experimental.prefetch_to_device(self._device, 1))
+    with tf.device(self._device):
+      self._iterator = tf.data.make_initializable_iterator(dataset)
     # MonitoredTrainingSession runs this collection when it makes a session.
     tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, self._iterator.initializer)
     self.skipped = self.wait = None
@@ -42,7 +47,7 @@ class DatasetIterator:
     ranks, training has taken.
     """
     started = tf.timestamp()
-    with tf.control_dependencies([started]):
+    with tf.control_dependencies([started]), tf.device(self._device):
       batch = self._iterator.get_next()
     with tf.control_dependencies([batch['image']]):
       self.wait = tf.timestamp() - started
@@ -53,7 +58,7 @@ class DatasetIterator:
                                initializer=tf.zeros_initializer())
     size = cluster_utils.size()
     taken = (tf.reduce_max(batch['place']) // size + 1) * size
-    with tf.control_dependencies([position.assign(taken)]):
+    with tf.control_dependencies([position.assign(taken)]), tf.device(self._device):
       return tf.identity(batch['image']), tf.identity(batch['label'])
 
 

@@ -1,6 +1,7 @@
 """Which records come in which order, and what becomes of bad ones."""
 import collections
 import functools
+import importlib
 import itertools
 import os
 
@@ -231,6 +232,37 @@ def test_a_label_outside_the_classes_is_an_error(tmp_path, label):
   message = error.value.message.replace('"', '')
   assert (f'[label] [{label}] [is outside [0, 10): set --num_classes, or if it is negative '
           f'--labels_offset, or convert the data again; file] [{tmp_path}/0.tfrecord]') in message
+
+
+# ---- On a GPU ----
+
+def test_batches_are_copied_to_the_accelerator_ahead_of_the_step(tmp_path, monkeypatch):
+  """A second processor device stands in for the GPU."""
+  monkeypatch.setattr(cluster_utils, 'accelerator', lambda: '/cpu:1')
+  [path] = write(tmp_path, [8])
+  with tf.Graph().as_default() as graph:
+    with tf.device('/cpu:0'):
+      iterator = dataset_utils.training_iterator(
+          [path], [8], mnist.parse_fn, grey, image_size=SIZE, num_classes=NUM_CLASSES,
+          batch_size=4, seed=3, shuffle_buffer_size=1)
+      images, labels = iterator.get_next()
+    assert {images.device, labels.device} == {'/device:CPU:1'}
+    devices = {op.type: op.device for op in graph.get_operations()}
+    assert devices['GeneratorDataset'] == devices['IteratorGetNext'] == '/device:CPU:1'
+    assert devices['RebatchDatasetV2'] == devices['MapDataset'] == '/device:CPU:0'
+    with tf.Session(config=tf.ConfigProto(device_count={'CPU': 2})) as session:
+      session.run([tf.global_variables_initializer(), tf.tables_initializer()])
+      batches = [session.run([images, labels]) for _ in range(2)]
+  assert [label for _, labels in batches for label in labels] == list(range(8))
+  assert numbers_of(batches) == list(range(8))
+
+
+def test_all_that_runs_on_the_accelerator_can_run_on_a_gpu():
+  kernels = importlib.import_module('tensorflow.python.framework.kernels')
+  for operation in ('GeneratorDataset', 'PrefetchDataset', 'IteratorV2', 'MakeIterator',
+                    'IteratorGetNext'):
+    found = kernels.get_registered_kernels_for_op(operation).kernel
+    assert 'GPU' in {kernel.device_type for kernel in found}, operation
 
 
 # ---- Mock data ----
