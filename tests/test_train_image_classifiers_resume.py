@@ -17,10 +17,11 @@ EXACT = {'model_name': 'tiny', 'preprocessing_name': 'cifarnet', 'optimizer': 'm
 
 @model_utils.network(default_image_size=8)
 def tiny(images, num_classes, *, is_training):
-  """A network with batch norm and without dropout: nothing in it is random."""
+  """A network with batch norm and dropout."""
   with slim.arg_scope([slim.batch_norm], is_training=is_training, decay=0.9):
     net = slim.conv2d(images, 8, 3, normalizer_fn=slim.batch_norm, scope='tiny/conv')
-    return slim.fully_connected(slim.flatten(net), num_classes, activation_fn=None,
+    net = model_utils.dropout(slim.flatten(net), is_training=is_training)
+    return slim.fully_connected(net, num_classes, activation_fn=None,
                                 scope='tiny/logits'), {}
 
 

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from images.models import nasnet, nasnet_utils, pnasnet
+from images.models import model_utils, nasnet, nasnet_utils, pnasnet
 from images.utils import precision_utils
 from images.utils.tf1 import slim, tf
 from tests.models import zoo
@@ -32,6 +32,25 @@ def test_paths_are_dropped_more_in_later_cells_and_at_later_steps(step, number, 
     session.run(tf.train.get_global_step().initializer)
     session.run(tf.train.get_global_step().assign(step))
     np.testing.assert_allclose(session.run(keep_prob), expected, rtol=1e-6)
+
+
+def test_a_path_is_kept_or_dropped_in_each_example_as_the_seed_says():
+  cell = nasnet_utils.Cell(sums=((('max_pool_3x3', 1), ('max_pool_3x3', 1)),), outputs=(2,))
+  runs = []
+  for seed in ([1, 7], [1, 7], [1, 8]):
+    with tf.Graph().as_default(), tf.Session() as session, \
+        slim.arg_scope([model_utils.keep_randomly], seed=tf.constant(seed, tf.int64)):
+      net = nasnet_utils.build_cell(tf.ones([40, 2, 2, 1]), tf.ones([40, 2, 2, 1]), cell,
+                                    scope='cell', filters=1, keep_prob=tf.constant(0.5))
+      session.run(tf.global_variables_initializer())
+      runs.append(session.run(net))
+  assert (runs[0] == runs[0][:, :1, :1]).all()
+  # Either path is doubled or dropped, and not both alike.
+  values, counts = np.unique(runs[0][:, 0, 0, 0], return_counts=True)
+  assert values.tolist() == [0, 2, 4]
+  assert (counts > [3, 10, 3]).all()
+  np.testing.assert_array_equal(runs[0], runs[1])
+  assert (runs[0] != runs[2]).any()
 
 
 @pytest.mark.parametrize(('is_training', 'expected'), [(True, ['global_step']), (False, [])])
