@@ -89,6 +89,24 @@ def test_finetune_loads_moving_averages_on_demand(data, tmp_path, restore_moving
     assert np.array_equal(start[name], source[name]) == restore_moving_averages
 
 
+def test_finetune_starts_from_the_averages_of_the_weights_on_demand(data, tmp_path):
+  run = tmp_path / 'run'
+  shapes = {'tiny/conv/weights': [3, 3, 3, 8], 'tiny/conv/BatchNorm/beta': [8],
+            'tiny/logits/weights': [8 * 8 * 8, 10], 'tiny/logits/biases': [10]}
+  with tf.Graph().as_default(), tf.Session() as session:
+    for name, shape in shapes.items():
+      tf.get_variable(name, initializer=tf.zeros(shape))
+      tf.get_variable(f'{name}/ExponentialMovingAverage', initializer=tf.fill(shape, 0.25))
+    session.run(tf.global_variables_initializer())
+    tf.train.Saver().save(session, str(tmp_path / 'model.ckpt'))
+  command_line.main(**EXACT, dataset_dir=data, output_dir=run, stop_at_step=1,
+                    task_type='finetune', model_dir=tmp_path, ckpt_file_name='model.ckpt',
+                    use_ema_weights=True)
+  start = command_line.variables(run / 'model.ckpt-0')
+  for name, shape in shapes.items():
+    np.testing.assert_array_equal(start[name], np.full(shape, 0.25), name)
+
+
 def test_killed_process_goes_on_to_the_same_step(data, tmp_path):
   values = {**command_line.TINY, 'dataset_dir': data, 'output_dir': tmp_path,
             'stop_at_step': 100000, 'num_epochs': 100000, 'save_checkpoint_every_n_iters': 20}
