@@ -216,7 +216,7 @@ flags.DEFINE_integer(
     "Height and width of the network's input in pixels; by default the network's own.",
     lower_bound=1)
 flags.DEFINE_integer(
-    'seed', 1, 'Seed of the weights and of the order and distortions of the images.',
+    'seed', 1, 'Seed of the weights, of the order and distortions of the images, and of dropout.',
     lower_bound=0, upper_bound=2 ** 31 - 1)
 flags.DEFINE_float(
     'max_bad_fraction', 0.01,

@@ -97,7 +97,9 @@ def build_training(plan, global_step):
     """Return the loss; what else is worth knowing leaves through `metrics`."""
     with tf.device('/cpu:0'):
       images, labels = dataset_iterator.get_next()
-    logits, end_points = network_fn(images)
+      # What dropout keeps is a function of the batch, so that a run can be resumed exactly.
+      seed = tf.stack([FLAGS.seed, dataset_iterator.place])
+    logits, end_points = network_fn(images, seed=seed)
     loss = tf.losses.sparse_softmax_cross_entropy(
         labels=labels, logits=tf.cast(logits, tf.float32), weights=1.0)
     if 'AuxLogits' in end_points:

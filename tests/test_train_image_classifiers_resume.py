@@ -17,10 +17,11 @@ EXACT = {'model_name': 'tiny', 'preprocessing_name': 'cifarnet', 'optimizer': 'm
 
 @model_utils.network(default_image_size=8)
 def tiny(images, num_classes, *, is_training):
-  """A network with batch norm and without dropout: nothing in it is random."""
+  """A network with batch norm and dropout."""
   with slim.arg_scope([slim.batch_norm], is_training=is_training, decay=0.9):
     net = slim.conv2d(images, 8, 3, normalizer_fn=slim.batch_norm, scope='tiny/conv')
-    return slim.fully_connected(slim.flatten(net), num_classes, activation_fn=None,
+    net = model_utils.dropout(slim.flatten(net), is_training=is_training)
+    return slim.fully_connected(net, num_classes, activation_fn=None,
                                 scope='tiny/logits'), {}
 
 
@@ -86,6 +87,24 @@ def test_finetune_loads_moving_averages_on_demand(data, tmp_path, restore_moving
   np.testing.assert_array_equal(start['tiny/conv/weights'], source['tiny/conv/weights'])
   for name in ('tiny/conv/BatchNorm/moving_mean', 'tiny/conv/BatchNorm/moving_variance'):
     assert np.array_equal(start[name], source[name]) == restore_moving_averages
+
+
+def test_finetune_starts_from_the_averages_of_the_weights_on_demand(data, tmp_path):
+  run = tmp_path / 'run'
+  shapes = {'tiny/conv/weights': [3, 3, 3, 8], 'tiny/conv/BatchNorm/beta': [8],
+            'tiny/logits/weights': [8 * 8 * 8, 10], 'tiny/logits/biases': [10]}
+  with tf.Graph().as_default(), tf.Session() as session:
+    for name, shape in shapes.items():
+      tf.get_variable(name, initializer=tf.zeros(shape))
+      tf.get_variable(f'{name}/ExponentialMovingAverage', initializer=tf.fill(shape, 0.25))
+    session.run(tf.global_variables_initializer())
+    tf.train.Saver().save(session, str(tmp_path / 'model.ckpt'))
+  command_line.main(**EXACT, dataset_dir=data, output_dir=run, stop_at_step=1,
+                    task_type='finetune', model_dir=tmp_path, ckpt_file_name='model.ckpt',
+                    use_ema_weights=True)
+  start = command_line.variables(run / 'model.ckpt-0')
+  for name, shape in shapes.items():
+    np.testing.assert_array_equal(start[name], np.full(shape, 0.25), name)
 
 
 def test_killed_process_goes_on_to_the_same_step(data, tmp_path):

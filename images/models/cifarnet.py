@@ -33,7 +33,7 @@ def cifarnet(inputs, num_classes=10, *, is_training=False, dropout_keep_prob=0.5
     net = end_points['pool2'] = slim.max_pool2d(net, 2, scope='pool2')
     net = end_points['Flatten'] = slim.flatten(net)
     net = end_points['fc3'] = slim.fully_connected(net, 384, scope='fc3')
-    net = slim.dropout(net, dropout_keep_prob, is_training=is_training, scope='dropout3')
+    net = model_utils.dropout(net, dropout_keep_prob, is_training=is_training, scope='dropout3')
     net = end_points['fc4'] = slim.fully_connected(net, 192, scope='fc4')
     if not num_classes:
       return net, end_points

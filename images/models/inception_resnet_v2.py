@@ -76,7 +76,7 @@ def inception_resnet_v2(inputs, num_classes=1001, *, is_training=True, dropout_k
     if inception_utils.has_auxiliary_head(inputs, num_classes, create_aux_logits, is_training):
       end_points['AuxLogits'] = inception_utils.dense_auxiliary_logits(
           end_points['PreAuxLogits'], num_classes, pool='Conv2d_1a_3x3',  # sic: it pools 5x5
-          conv='Conv2d_2a_5x5', scope='Logits')
+          conv='Conv2d_2a_5x5', scope='Logits')  # sic: the kernel is what the pooling left
     return inception_utils.dense_head(
         net, num_classes, end_points, dropout_keep_prob=dropout_keep_prob,
         is_training=is_training)

@@ -64,7 +64,7 @@ def dense_head(net, num_classes, end_points, *, dropout_keep_prob, is_training):
     net = end_points['global_pool'] = model_utils.average(net, 'global_pool')
     if not num_classes:
       return net, end_points
-    net = slim.dropout(net, dropout_keep_prob, is_training=is_training, scope='Dropout_1b')
+    net = model_utils.dropout(net, dropout_keep_prob, is_training=is_training, scope='Dropout_1b')
     net = end_points['PreLogitsFlatten'] = slim.flatten(net, scope='PreLogitsFlatten')
     net = end_points['Logits'] = slim.fully_connected(
         net, num_classes, activation_fn=None, scope='Logits')

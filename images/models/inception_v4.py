@@ -79,7 +79,7 @@ def inception_v4(inputs, num_classes=1001, *, is_training=True, dropout_keep_pro
     if inception_utils.has_auxiliary_head(inputs, num_classes, create_aux_logits, is_training):
       end_points['AuxLogits'] = inception_utils.dense_auxiliary_logits(
           end_points['Mixed_6h'], num_classes, pool='AvgPool_1a_5x5', conv='Conv2d_2a',
-          scope='Aux_logits')
+          scope='Aux_logits')  # sic: small letters
     return inception_utils.dense_head(
         net, num_classes, end_points, dropout_keep_prob=dropout_keep_prob,
         is_training=is_training)

@@ -46,7 +46,7 @@ def lenet(inputs, num_classes=10, *, is_training=False, dropout_keep_prob=0.5,
     net = end_points['fc3'] = slim.fully_connected(net, 1024, scope='fc3')
     if not num_classes:
       return net, end_points
-    net = end_points['dropout3'] = slim.dropout(
+    net = end_points['dropout3'] = model_utils.dropout(
         net, dropout_keep_prob, is_training=is_training, scope='dropout3')
     logits = end_points['Logits'] = slim.fully_connected(
         net, num_classes, activation_fn=None, scope='fc4')

@@ -67,7 +67,7 @@ _EDGETPU = (
     Block('expanded_conv_10', 96, expansion=4, **_relu),
     Block('expanded_conv_11', 96, expansion=4, **_relu),
     Block('expanded_conv_12', 96, expansion=4, **_relu),
-    Block('expanded_conv_13', 96, expansion=8, residual=False, **_relu),
+    Block('expanded_conv_13', 96, expansion=8, residual=False, **_relu),  # sic
     Block('expanded_conv_14', 96, expansion=4, **_relu),
     Block('expanded_conv_15', 96, expansion=4, **_relu),
     Block('expanded_conv_16', 96, expansion=4, **_relu),

@@ -15,6 +15,7 @@ from images.models import (
     mobilenet_v1,
     mobilenet_v2,
     mobilenet_v3,
+    model_utils,
     nasnet,
     overfeat,
     pnasnet,
@@ -103,8 +104,9 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False):
     is_training: whether dropout acts and batch norm learns.
 
   Returns:
-    A function `network_fn(images, **kwargs) -> (logits, end_points)` with the
-    attributes `default_image_size` and `smallest_image_size` (pixels).
+    A function `network_fn(images, seed=None, **kwargs) -> (logits, end_points)` with the
+    attributes `default_image_size` and `smallest_image_size` (pixels). Its `seed`, an int64
+    tensor [2], decides what dropout and drop path keep, see `model_utils.keep_randomly`.
 
   Raises:
     ValueError: no network has this name.
@@ -112,9 +114,9 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False):
   network = name_utils.lookup(models_map, name, 'model (--model_name)')
 
   @functools.wraps(network)
-  def network_fn(images, **kwargs):
+  def network_fn(images, seed=None, **kwargs):
     scope = precision_utils.float32_regularizers(arg_scopes_map[name](weight_decay=weight_decay))
-    with slim.arg_scope(scope):
+    with slim.arg_scope(scope), slim.arg_scope([model_utils.keep_randomly], seed=seed):
       return network(images, num_classes=num_classes, is_training=is_training, **kwargs)
 
   return network_fn

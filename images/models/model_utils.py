@@ -1,5 +1,6 @@
-"""What the networks share: image sizes and their check, pooling and prediction."""
+"""What the networks share: image sizes and their check, dropout, pooling and prediction."""
 import functools
+import zlib
 
 from images.utils.tf1 import slim, tf
 
@@ -84,6 +85,48 @@ def named(network_function, name, what):
   return network_function
 
 
+@slim.add_arg_scope
+def dropout(inputs, keep_prob=0.5, *, is_training=True, scope=None):
+  """Set some activations to zero in training, and scale up the others.
+
+  Args:
+    inputs: tensor, any floating dtype.
+    keep_prob: float, share of the activations that is kept.
+    is_training: bool, without which `inputs` stay as they are.
+    scope: string, by default 'Dropout'.
+  """
+  with tf.variable_scope(scope, 'Dropout', [inputs]):
+    if not is_training or keep_prob >= 1:
+      return tf.identity(inputs)
+    return keep_randomly(inputs, keep_prob, tf.shape(inputs))
+
+
+@slim.add_arg_scope
+def keep_randomly(net, keep_prob, shape, *, seed=None):
+  """Set a part of `net` to zero, and scale up the other so that the mean stays.
+
+  Args:
+    net: tensor, any floating dtype.
+    keep_prob: float or scalar float32 tensor, the probability to keep a part.
+    shape: of the parts, as broadcasting matches it to that of `net`.
+    seed: int64 tensor [2], of which, and of the variable scope, the choice is a function.
+      None chooses anew at every run. The factory puts it into the arg scope of a network.
+  """
+  # In float32: bfloat16 has too few numbers below 1 for a probability such as 0.999.
+  if seed is None:
+    number = tf.random_uniform(shape)
+  else:
+    number = tf.random.stateless_uniform(shape, _scope_seed(seed))
+  return net * tf.cast(tf.cast(number < keep_prob, tf.float32) / keep_prob, net.dtype)
+
+
+def _scope_seed(seed):
+  """Return a seed for the current variable scope."""
+  scope = zlib.crc32(tf.get_variable_scope().name.encode())
+  with tf.device('/cpu:0'):  # Random operations want their seed there.
+    return tf.random.experimental.stateless_fold_in(seed, tf.constant(scope, tf.int64))
+
+
 def average(net, name='average'):
   """Return the average over all positions, [batch, 1, 1, channels], in the dtype of `net`.
 
@@ -115,7 +158,7 @@ def conv_head(net, num_classes, end_points, *, pool, is_training, dropout_keep_p
     net = end_points[pool] = average(net, pool)
     if not num_classes:
       return net, end_points
-    net = slim.dropout(net, dropout_keep_prob, is_training=is_training, scope='Dropout')
+    net = dropout(net, dropout_keep_prob, is_training=is_training, scope='Dropout')
     if pre_logits:
       end_points['PreLogits'] = net
     net = slim.conv2d(net, num_classes, 1, activation_fn=None, normalizer_fn=None, scope=scope)

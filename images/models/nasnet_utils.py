@@ -144,9 +144,7 @@ def _conv(net, filters, scope, norm_scope, *, kernel=1, **kwargs):
 
 def _drop_path(net, keep_prob):
   """Set the net to zero in some examples, and scale it up in the others."""
-  shape = [tf.shape(net)[0], 1, 1, 1]
-  kept = tf.floor(keep_prob + tf.random_uniform(shape)) / keep_prob
-  return net * tf.cast(kept, net.dtype)
+  return model_utils.keep_randomly(net, keep_prob, [tf.shape(net)[0], 1, 1, 1])
 
 
 def _fit_previous(previous, filters, halve):
@@ -245,7 +243,7 @@ def _head(net, num_classes, end_points, is_training, dropout_keep_prob):
         model_utils.average(tf.nn.relu(net)), [1, 2])
     if not num_classes:
       return net, end_points
-    net = slim.dropout(net, dropout_keep_prob, is_training=is_training)
+    net = model_utils.dropout(net, dropout_keep_prob, is_training=is_training)
     net = end_points['Logits'] = slim.fully_connected(net, num_classes, scope='FC')
     end_points['Predictions'] = slim.softmax(net, scope='predictions')
   return net, end_points

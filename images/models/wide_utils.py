@@ -40,15 +40,15 @@ def declare(name, *, convolutions, fc6, smallest_image_size, default_image_size=
       with slim.arg_scope([slim.conv2d, slim.max_pool2d], outputs_collections=collection):
         net = convolutions(inputs)
         with slim.arg_scope([slim.conv2d], **wide), slim.arg_scope(
-            [slim.dropout], keep_prob=dropout_keep_prob, is_training=is_training):
+            [model_utils.dropout], keep_prob=dropout_keep_prob, is_training=is_training):
           net = slim.conv2d(net, *fc6, padding='VALID', scope='fc6')
-          net = slim.conv2d(slim.dropout(net), 4096, 1, scope='fc7')
+          net = slim.conv2d(model_utils.dropout(net), 4096, 1, scope='fc7')
           end_points = slim.utils.convert_collection_to_dict(collection, clear_collection=True)
           if global_pool or (num_classes and spatial_squeeze and net.shape[1:3] != [1, 1]):
             net = end_points['global_pool'] = model_utils.average(net)
           if not num_classes:
             return net, end_points
-          net = slim.conv2d(slim.dropout(net), num_classes, 1, activation_fn=None,
+          net = slim.conv2d(model_utils.dropout(net), num_classes, 1, activation_fn=None,
                             biases_initializer=tf.zeros_initializer(), scope='fc8')
       if spatial_squeeze:
         net = tf.squeeze(net, [1, 2], name='fc8/squeezed')

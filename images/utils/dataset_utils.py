@@ -25,6 +25,8 @@ class DatasetIterator:
     skipped: scalar int64 tensor after get_next(), the number of undecodable images that
       this rank has skipped since it started; None for mock data.
     wait: scalar float64 tensor after get_next(), the seconds that a step waits for its batch.
+    place: scalar int64 tensor after get_next(), the place of the batch's last record in the
+      stream of all ranks; for mock data the number of the step, and apart for each rank.
   """
 
   def __init__(self, dataset):
@@ -38,7 +40,7 @@ class DatasetIterator:
       self._iterator = tf.data.make_initializable_iterator(dataset)
     # MonitoredTrainingSession runs this collection when it makes a session.
     tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, self._iterator.initializer)
-    self.skipped = self.wait = None
+    self.skipped = self.wait = self.place = None
 
   def get_next(self):
     """Return a batch: images [batch, height, width, channels], labels [batch] int64.
@@ -51,13 +53,15 @@ class DatasetIterator:
       batch = self._iterator.get_next()
     with tf.control_dependencies([batch['image']]):
       self.wait = tf.timestamp() - started
+    size = cluster_utils.size()
     if 'place' not in batch:
+      self.place = tf.train.get_or_create_global_step() * size + cluster_utils.rank()
       return batch['image'], batch['label']
     self.skipped = tf.reduce_max(batch['skipped'])
     position = tf.get_variable('input_position', [], tf.int64, trainable=False,
                                initializer=tf.zeros_initializer())
-    size = cluster_utils.size()
-    taken = (tf.reduce_max(batch['place']) // size + 1) * size
+    self.place = tf.reduce_max(batch['place'])
+    taken = (self.place // size + 1) * size
     with tf.control_dependencies([position.assign(taken)]), tf.device(self._device):
       return tf.identity(batch['image']), tf.identity(batch['label'])
 

@@ -13,12 +13,6 @@ def test_logits_keep_the_dtype_of_the_images(dtype):
     assert session.run(logits).dtype == dtype
 
 
-def test_without_classes_it_gives_features():
-  with tf.Graph().as_default():
-    features, _ = cifarnet.cifarnet(tf.zeros([2, 32, 32, 3]), num_classes=0)
-    assert features.shape == [2, 192]
-
-
 def test_too_small_images_are_told_the_smallest_size():
   with tf.Graph().as_default(), pytest.raises(ValueError, match='cifarnet .*size is 4 x 4'):
     cifarnet.cifarnet(tf.zeros([2, 32, 3, 3]))

@@ -5,10 +5,8 @@ from images.models import model_factory
 from images.utils.tf1 import tf
 from tests.models import zoo
 
-_NETWORKS = ['inception_v3', 'inception_v4', 'inception_resnet_v2']
 
-
-@pytest.mark.parametrize('name', _NETWORKS)
+@pytest.mark.parametrize('name', ['inception_v3', 'inception_v4', 'inception_resnet_v2'])
 def test_evaluation_takes_images_of_unknown_size_without_the_auxiliary_head(name):
   with zoo.graph():
     network_fn = model_factory.get_network_fn(name, num_classes=10)
@@ -17,9 +15,8 @@ def test_evaluation_takes_images_of_unknown_size_without_the_auxiliary_head(name
     assert 'AuxLogits' not in end_points
 
 
-@pytest.mark.parametrize('name', _NETWORKS)
-def test_training_with_the_auxiliary_head_needs_to_know_the_image_size(name):
+def test_training_with_the_auxiliary_head_needs_to_know_the_image_size():
   with zoo.graph():
-    network_fn = model_factory.get_network_fn(name, num_classes=10, is_training=True)
+    network_fn = model_factory.get_network_fn('inception_v3', num_classes=10, is_training=True)
     with pytest.raises(ValueError, match='auxiliary head .*set_shape'):
       network_fn(tf.placeholder(tf.float32, [None, 299, None, 3]))

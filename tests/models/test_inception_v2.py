@@ -9,9 +9,9 @@ from tests.models import zoo
 def test_it_is_tf_slims():
   def reference(images):
     with slim.arg_scope(slim_inception.inception_v2_arg_scope()):
-      return slim_inception.inception_v2(images, 10, is_training=False)
+      return slim_inception.inception_v2(images, 10, is_training=True, dropout_keep_prob=1.0)
 
-  zoo.check_against(reference, 'inception_v2', size=64, batch=1)
+  zoo.check_against(reference, 'inception_v2', size=100, is_training=True, seed=3)
 
 
 def test_every_size_works_and_its_first_layer_is_unlike_the_others():

@@ -1,10 +1,12 @@
 """Networks are found by name and come with their arguments filled in."""
 import inspect
+import re
 
 import pytest
 
 from images.models import model_factory
 from images.utils.tf1 import tf
+from tests.models import zoo
 
 
 def test_network_fn_makes_logits_and_regularization_losses():
@@ -18,11 +20,22 @@ def test_network_fn_makes_logits_and_regularization_losses():
     assert len(tf.losses.get_regularization_losses()) == 4
 
 
-def test_without_classes_a_network_gives_features():
-  with tf.Graph().as_default():
-    features, end_points = model_factory.get_network_fn('lenet', 0)(tf.zeros([2, 28, 28, 1]))
-    assert features.shape == [2, 1024]
-    assert 'Logits' not in end_points
+@pytest.mark.parametrize(('name', 'channels'), [
+    ('lenet', 1024), ('cifarnet', 192), ('alexnet_v2', 4096), ('overfeat', 4096), ('vgg_a', 4096),
+    ('vgg_19', 4096), ('resnet_v1_50', 2048), ('resnet_v2_50', 2048), ('mobilenet_v1_050', 512),
+    ('mobilenet_v2_140', 1792), ('mobilenet_v3_small', 1024), ('mobilenet_edgetpu_075', 1280),
+    ('inception_v1', 1024), ('inception_v2', 1024), ('inception_v3', 2048),
+    ('inception_v4', 1536), ('inception_resnet_v2', 1536)])
+def test_without_classes_a_network_gives_features_and_has_no_heads(name, channels):
+  """The nets that architecture search found: see test_nasnet_utils.py."""
+  with zoo.graph():
+    network_fn = model_factory.get_network_fn(name, 0, is_training=True)
+    size = max(network_fn.smallest_image_size, 32)
+    features, end_points = network_fn(tf.zeros([2, size, size, 3]))
+    names = [v.op.name for v in tf.global_variables()]
+  assert features.shape.as_list() in ([2, channels], [2, 1, 1, channels])
+  heads = re.compile('(?<!PreAux)Logits|logits|[Pp]redictions|fc8|LeNet/fc4')
+  assert [key for key in [*names, *end_points] if heads.search(key)] == []
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_known_one():

@@ -1,9 +1,9 @@
-"""The decorator of network functions knows their sizes and checks their images."""
+"""Networks know their sizes and check their images; dropout is exact, and can be repeated."""
 import numpy as np
 import pytest
 
 from images.models import model_utils
-from images.utils.tf1 import tf
+from images.utils.tf1 import slim, tf
 
 
 @model_utils.network(default_image_size=32, smallest_image_size=8)
@@ -43,3 +43,45 @@ def test_the_average_of_many_positions_keeps_its_digits(dtype):
     assert average.dtype == dtype
     assert average.shape == [1, 1, 1, 2]
     np.testing.assert_allclose(session.run(average).astype(np.float32).ravel(), 0.5, rtol=4e-3)
+
+
+def _drop(seed, *, scope='net', keep_prob=0.5, count=100, dtype=tf.float32):
+  """Return what dropout makes of ones [count], in two runs."""
+  with tf.Graph().as_default(), tf.Session() as session, tf.variable_scope(scope), \
+      slim.arg_scope([model_utils.keep_randomly], seed=seed and tf.constant(seed, tf.int64)):
+    tf.set_random_seed(1)
+    net = model_utils.dropout(tf.ones([count], dtype), keep_prob)
+    assert net.dtype == dtype
+    return [session.run(tf.cast(net, tf.float32)) for _ in range(2)]
+
+
+def test_dropout_is_a_function_of_the_seed_and_the_layer():
+  first, again = _drop([1, 7])
+  assert set(first) == {0, 2}
+  np.testing.assert_array_equal(first, again)
+  np.testing.assert_array_equal(first, _drop([1, 7])[0])
+  for other in (_drop([2, 7]), _drop([1, 8]), _drop([1, 7], scope='another')):
+    # Of independent choices about half agree; these are the same at each run of the test.
+    assert 30 <= np.sum(other[0] != first) <= 70
+
+
+def test_dropout_without_a_seed_is_new_at_every_run():
+  first, again = _drop(None)
+  assert set(first) == {0, 2}
+  assert 30 <= np.sum(again != first) <= 70
+
+
+@pytest.mark.parametrize('dtype', [tf.float32, tf.float16, tf.bfloat16])
+@pytest.mark.parametrize('seed', [None, [1, 7]])
+def test_dropout_keeps_its_share_in_every_precision(dtype, seed):
+  """A number of bfloat16 is never between 0 and 1/128: it would drop eight times as many."""
+  net, _ = _drop(seed, keep_prob=0.999, count=10**6, dtype=dtype)
+  assert abs(np.sum(net == 0) - 1000) < 5 * np.sqrt(1000)
+
+
+def test_dropout_keeps_all_out_of_training():
+  with tf.Graph().as_default(), tf.Session() as session, \
+      slim.arg_scope([model_utils.dropout], keep_prob=0.5, is_training=False):
+    nets = [model_utils.dropout(tf.ones([100])) for _ in range(2)]
+    assert [net.op.name for net in nets] == ['Dropout/Identity', 'Dropout_1/Identity']
+    np.testing.assert_array_equal(session.run(nets), np.ones([2, 100]))

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from images.models import nasnet, nasnet_utils, pnasnet
+from images.models import model_factory, model_utils, nasnet, nasnet_utils, pnasnet
 from images.utils import precision_utils
 from images.utils.tf1 import slim, tf
 from tests.models import zoo
@@ -34,6 +34,25 @@ def test_paths_are_dropped_more_in_later_cells_and_at_later_steps(step, number, 
     np.testing.assert_allclose(session.run(keep_prob), expected, rtol=1e-6)
 
 
+def test_a_path_is_kept_or_dropped_in_each_example_as_the_seed_says():
+  cell = nasnet_utils.Cell(sums=((('max_pool_3x3', 1), ('max_pool_3x3', 1)),), outputs=(2,))
+  runs = []
+  for seed in ([1, 7], [1, 7], [1, 8]):
+    with tf.Graph().as_default(), tf.Session() as session, \
+        slim.arg_scope([model_utils.keep_randomly], seed=tf.constant(seed, tf.int64)):
+      net = nasnet_utils.build_cell(tf.ones([40, 2, 2, 1]), tf.ones([40, 2, 2, 1]), cell,
+                                    scope='cell', filters=1, keep_prob=tf.constant(0.5))
+      session.run(tf.global_variables_initializer())
+      runs.append(session.run(net))
+  assert (runs[0] == runs[0][:, :1, :1]).all()
+  # Either path is doubled or dropped, and not both alike.
+  values, counts = np.unique(runs[0][:, 0, 0, 0], return_counts=True)
+  assert values.tolist() == [0, 2, 4]
+  assert (counts > [3, 10, 3]).all()
+  np.testing.assert_array_equal(runs[0], runs[1])
+  assert (runs[0] != runs[2]).any()
+
+
 @pytest.mark.parametrize(('is_training', 'expected'), [(True, ['global_step']), (False, [])])
 def test_the_global_step_is_made_in_training_and_outside_of_cells(is_training, expected):
   network = nasnet_utils.declare('tiny', _PLAN, default_image_size=8)
@@ -61,13 +80,39 @@ def test_without_classes_a_network_gives_features():
     assert not {'AuxLogits', 'Logits'} & set(end_points)
 
 
-def test_cells_and_heads_compute_in_float16():
+@pytest.mark.parametrize(('normal', 'reduction'), [
+    (nasnet.NORMAL, nasnet.REDUCTION), (pnasnet.CELL, None)])
+def test_cells_and_heads_compute_in_float16_and_drop_what_the_seed_says(normal, reduction):
+  plan = _PLAN._replace(normal=normal, reduction=reduction)
   network = precision_utils.computing_in(
-      tf.float16, nasnet_utils.declare('tiny', _PLAN, default_image_size=8))
-  with zoo.graph(), slim.arg_scope(nasnet_utils.nasnet_arg_scope(0.0)):
+      tf.float16, nasnet_utils.declare('tiny', plan, default_image_size=8))
+  with zoo.graph(), slim.arg_scope(nasnet_utils.nasnet_arg_scope(0.0)), \
+      slim.arg_scope([model_utils.keep_randomly], seed=tf.constant([1, 7], tf.int64)):
     logits, end_points = network(tf.zeros([2, 8, 8, 3]), num_classes=10)
     zoo.check_precision(tf.reduce_sum(tf.cast(logits + end_points['AuxLogits'], tf.float32)),
                         tf.float16)
+    assert zoo.check_random_numbers()
+
+
+@pytest.mark.parametrize(('name', 'scope', 'channels', 'kernel'), [
+    ('nasnet_cifar', 'aux_11', 384, 4), ('nasnet_mobile', 'aux_7', 528, 4),
+    ('nasnet_large', 'aux_11', 2016, 6), ('pnasnet_mobile', 'aux_5', 540, 4),
+    ('pnasnet_large', 'aux_7', 2160, 6)])
+def test_the_auxiliary_head_of_the_default_size_is_the_published_one(
+    monkeypatch, name, scope, channels, kernel):
+  """Zeros stand in for the cells, of which the head sees no more than the shape."""
+  def build_cell(net, previous, cell, *, filters, stride=1, **_):
+    batch, height, width, _ = net.shape.as_list()
+    return tf.zeros([batch, -(-height // stride), -(-width // stride),
+                     filters * len(cell.outputs)])
+
+  monkeypatch.setattr(nasnet_utils, 'build_cell', build_cell)
+  with zoo.graph():
+    network_fn = model_factory.get_network_fn(name, 10, is_training=True)
+    network_fn(tf.zeros([2, network_fn.default_image_size, network_fn.default_image_size, 3]))
+    shapes = dict(zoo.names_and_shapes())
+  assert shapes[f'{scope}/aux_logits/proj/weights'] == [1, 1, channels, 128]
+  assert shapes[f'{scope}/aux_logits/Conv/weights'] == [kernel, kernel, 128, 768]
 
 
 def test_the_variables_do_not_depend_on_the_image_size():

@@ -6,14 +6,23 @@ from images.utils.tf1 import slim, tf
 from tests.models import zoo
 
 
-def test_it_is_tf_slims():
-  def reference(images):
+def reference(name, is_training):
+  def build(images):
     with slim.arg_scope(slim_resnet_v2.resnet_arg_scope()):
-      logits, end_points = slim_resnet_v2.resnet_v2_50(
-          images, 10, is_training=False, global_pool=True)
+      logits, end_points = getattr(slim_resnet_v2, name)(
+          images, 10, is_training=is_training, global_pool=True)
+    end_points['predictions'] = tf.squeeze(end_points['predictions'], [1, 2])
     return tf.squeeze(logits, [1, 2]), end_points
+  return build
 
-  zoo.check_against(reference, 'resnet_v2_50', size=65)
+
+def test_it_is_tf_slims_in_evaluation():
+  zoo.check_against(reference('resnet_v2_50', False), 'resnet_v2_50', size=50,
+                    is_training=False, seed=3)
+
+
+def test_deeper_ones_have_tf_slims_variables():
+  zoo.check_shapes_against(reference('resnet_v2_101', False), 'resnet_v2_101', size=65)
 
 
 def test_every_size_works_even_one_pixel():

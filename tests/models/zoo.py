@@ -14,8 +14,9 @@ from images.utils import precision_utils
 from images.utils.tf1 import tf
 from tests.models import deterministic_weights
 
-# Facts about every published network: what its variables are, and the logits that
-# it computes from the deterministic weights. `describe` and `run` say how they are made.
+# Facts about every published network: what its variables are, as `describe` says, and what it
+# computes from the deterministic weights: of (auxiliary) logits the first five, and norms of
+# gradients.
 GOLDEN = json.loads(pathlib.Path(__file__).with_name('golden.json').read_text())
 
 
@@ -29,38 +30,48 @@ def graph():
 
 
 def build(name, *, batch, size, num_classes, channels=3, is_training=False,
-          dtype=tf.float32, weight_decay=0.0):
-  """Build a network on a placeholder, without dropout.
+          dtype=tf.float32, weight_decay=0.0, seed=None):
+  """Build a network on a placeholder, without dropout unless it has a seed.
 
   Returns:
-    A namespace of images, labels, logits, end_points, loss, updates (of batch norm) and
-    network_fn; the loss is the sum over the batch, with 0.4 times that of the auxiliary
-    logits. Variables that the graph has already are reused.
+    A namespace of images, labels, outputs (a dict of logits and perhaps aux_logits),
+    end_points, loss, updates (of batch norm) and network_fn; the loss is the sum over the
+    batch, with 0.4 times that of the auxiliary logits. Variables that the graph has already
+    are reused.
   """
   network_fn = model_factory.get_network_fn(
       name, num_classes, weight_decay=weight_decay, is_training=is_training)
   parameters = inspect.signature(network_fn).parameters
-  keep_all = {key: 1.0 for key in ('dropout_keep_prob', 'drop_path_keep_prob')
-              if key in parameters}
+  keep = {key: 1.0 for key in ('dropout_keep_prob', 'drop_path_keep_prob') if key in parameters}
+  if seed is not None:
+    keep = {'seed': seed}
   known_updates = set(tf.get_collection(tf.GraphKeys.UPDATE_OPS))
   images = tf.placeholder(tf.float32, [batch, size, size, channels])
   labels = tf.placeholder(tf.int32, [batch])
   with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
-    logits, end_points = precision_utils.computing_in(dtype, network_fn)(images, **keep_all)
-  loss = _loss(labels, logits)
+    logits, end_points = precision_utils.computing_in(dtype, network_fn)(images, **keep)
+  loss, outputs = _loss(labels, logits), {'logits': logits}
   if 'AuxLogits' in end_points:
-    loss += 0.4 * _loss(labels, end_points['AuxLogits'])
+    outputs['aux_logits'] = end_points['AuxLogits']
+    loss += 0.4 * _loss(labels, outputs['aux_logits'])
   updates = [op for op in tf.get_collection(tf.GraphKeys.UPDATE_OPS) if op not in known_updates]
-  return types.SimpleNamespace(images=images, labels=labels, logits=logits, loss=loss,
+  return types.SimpleNamespace(images=images, labels=labels, outputs=outputs, loss=loss,
                                end_points=end_points, updates=updates, network_fn=network_fn)
 
 
-def train(opened, net, fed):
+def train(opened, net, fed, watched=()):
   """Make one step of gradient descent, with batch-norm updates.
 
+  Args:
+    opened: session.
+    net: what build() returned.
+    fed: what feed() returned.
+    watched: names of variables.
+
   Returns:
-    (what was seen before the step: loss, logits, and the norm of all gradients, which
-    is finite only if all of them are; the loss after the step).
+    (what was seen before the step: loss, outputs, the norm of all gradients, which is
+    finite only if all of them are, and norms, a dict of those of the watched variables;
+    the loss after the step).
   """
   variables = tf.trainable_variables()
   gradients = tf.gradients(net.loss, variables)
@@ -70,7 +81,8 @@ def train(opened, net, fed):
   # The operation itself: optimizers take much longer to build.
   steps = [tf.raw_ops.ResourceApplyGradientDescent(var=v.handle, alpha=rate, delta=g)
            for v, g in zip(variables, gradients)]
-  before = opened.run({'loss': net.loss, 'logits': net.logits, 'norm': norm,
+  norms = {v.op.name: tf.norm(g) for v, g in zip(variables, gradients) if v.op.name in watched}
+  before = opened.run({'loss': net.loss, 'outputs': net.outputs, 'norm': norm, 'norms': norms,
                        'step': tf.group(*steps, *net.updates)}, fed)
   return before, opened.run(net.loss, fed)
 
@@ -201,7 +213,19 @@ def check_precision(loss, dtype):
           if tf.float64 in {tensor.dtype for tensor in [*op.inputs, *op.outputs]}] == []
 
 
-def check_against(reference_fn, name, *, size, num_classes=10, batch=2, is_training=False):
+def check_random_numbers():
+  """Assert that all random numbers of the default graph but initial values come from a seed.
+
+  Returns:
+    Whether there are any.
+  """
+  operations = [op for op in tf.get_default_graph().get_operations()
+                if re.search('Random|TruncatedNormal', op.type) and '/Initializer/' not in op.name]
+  assert [op.name for op in operations if not op.type.startswith('Stateless')] == []
+  return bool(operations)
+
+
+def check_against(reference_fn, name, *, size, num_classes=10, batch=2, is_training=False, seed=0):
   """Assert that a network and another implementation of it are one function.
 
   Args:
@@ -211,21 +235,37 @@ def check_against(reference_fn, name, *, size, num_classes=10, batch=2, is_train
     num_classes: integer.
     batch: integer.
     is_training: whether batch norm uses the statistics of the batch.
+    seed: integer, of the weights and the images.
   """
-  fed = deterministic_weights.images(batch, size, 3)
+  fed = deterministic_weights.images(batch, size, 3, seed)
   with graph(), session() as opened:
     images = tf.placeholder(tf.float32, [batch, size, size, 3])
-    expected, _ = reference_fn(images)
-    values = load(opened)
-    expected_variables = _names_and_shapes()
-    expected = opened.run(expected, {images: fed})
+    logits, end_points = reference_fn(images)
+    values = load(opened, seed=seed)
+    expected_variables = names_and_shapes()
+    logits, end_points = opened.run([logits, end_points], {images: fed})
   with graph(), session() as opened:
     net = build(name, batch=batch, size=size, num_classes=num_classes, is_training=is_training)
-    assert _names_and_shapes() == expected_variables
+    assert names_and_shapes() == expected_variables
     load(opened, values)
-    logits = opened.run(net.logits, {net.images: fed})
-  np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+    outputs = opened.run([net.outputs['logits'], net.end_points], {net.images: fed})
+  for key, expected in {'the logits': logits, **end_points}.items():
+    got = outputs[0] if key == 'the logits' else outputs[1][key]
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-4 * np.abs(expected).max(),
+                               err_msg=key)
 
 
-def _names_and_shapes():
+def check_shapes_against(reference_fn, name, *, size, num_classes=10):
+  """Assert of variables and end points what check_against() does, of their shapes only."""
+  with graph():
+    _, end_points = reference_fn(tf.zeros([2, size, size, 3]))
+    expected = names_and_shapes(), {key: net.shape for key, net in end_points.items()}
+  with graph():
+    end_points = build(name, batch=2, size=size, num_classes=num_classes).end_points
+    shapes = {key: net.shape for key, net in end_points.items() if key in expected[1]}
+    assert (names_and_shapes(), shapes) == expected
+
+
+def names_and_shapes():
+  """Return the [(name, shape)] of the default graph's variables."""
   return [(v.op.name, v.shape.as_list()) for v in tf.global_variables()]

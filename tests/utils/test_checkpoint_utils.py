@@ -19,12 +19,12 @@ def save(folder, name, *, version=V2, step=None, **values):
         session, os.path.join(folder, name), global_step=step)
 
 
-@pytest.mark.parametrize('name', [
-    'model.ckpt-7', 'model.ckpt-7.index', 'model.ckpt-7.data-00000-of-00001', 'model.ckpt-7.meta'])
-def test_the_prefix_or_any_file_of_a_checkpoint_will_do(tmp_path, name):
-  prefix = save(tmp_path, 'model.ckpt', step=7, w=[1, 2])
-  path = checkpoint_utils.checkpoint_path(str(tmp_path), name)
-  assert path == prefix == f'{tmp_path}/model.ckpt-7'
+@pytest.mark.parametrize('suffix', ['', '.index', '.data-00000-of-00001', '.meta'])
+@pytest.mark.parametrize(('step', 'name'), [(7, 'model.ckpt-7'), (None, 'model.ckpt')])
+def test_the_prefix_or_any_file_of_a_checkpoint_will_do(tmp_path, step, name, suffix):
+  prefix = save(tmp_path, 'model.ckpt', step=step, w=[1, 2])
+  path = checkpoint_utils.checkpoint_path(str(tmp_path), name + suffix)
+  assert path == prefix == f'{tmp_path}/{name}'
   assert checkpoint_utils.checkpoint_shapes(path) == {'w': [2]}
 
 

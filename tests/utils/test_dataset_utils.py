@@ -135,6 +135,27 @@ def test_ranks_distort_differently(tmp_path, monkeypatch):
   assert np.all(images[0] != images[1])
 
 
+def places(iterator, count):
+  """Return the places of the first batches, each a run of its own."""
+  with tf.Session() as session:
+    iterator.get_next()
+    session.run([tf.global_variables_initializer(), tf.tables_initializer()])
+    return [session.run(iterator.place) for _ in range(count)]
+
+
+@pytest.mark.parametrize(('rank', 'position', 'expected'), [
+    (0, 0, [6, 14, 22]), (1, 0, [7, 15, 23]), (1, 8, [15, 23, 31])])
+def test_every_batch_of_every_rank_has_a_place_of_its_own(
+    tmp_path, monkeypatch, rank, position, expected):
+  write(tmp_path, [9])
+  as_rank(monkeypatch, rank, 2)
+  with tf.Graph().as_default():
+    iterator = dataset_utils.training_iterator(
+        [f'{tmp_path}/0.tfrecord'], [9], mnist.parse_fn, grey, image_size=SIZE,
+        num_classes=NUM_CLASSES, batch_size=4, seed=3, position=position)
+    assert places(iterator, 3) == expected
+
+
 @pytest.mark.parametrize(('caching', 'preprocessing_fn'), [(False, cifarnet), (True, noisy)])
 def test_resuming_gives_the_batches_of_an_unbroken_run(tmp_path, caching, preprocessing_fn):
   """Bit for bit, random distortions and all, within an epoch and at its end."""
@@ -282,6 +303,16 @@ def test_mock_data_is_one_batch_repeated():
   assert -1 <= images.min() < -0.9
   assert 0.9 < images.max() < 1
   assert iterator.skipped is None
+
+
+def test_mock_data_take_their_place_from_the_step(monkeypatch):
+  as_rank(monkeypatch, 1, 2)
+  with tf.Graph().as_default():
+    step = tf.get_variable('global_step', initializer=tf.constant(5, tf.int64), trainable=False,
+                           collections=[tf.GraphKeys.GLOBAL_STEP, tf.GraphKeys.GLOBAL_VARIABLES])
+    iterator = dataset_utils.mock_iterator(image_size=5, num_classes=3, batch_size=4, seed=1)
+    assert step is tf.train.get_global_step()
+    assert places(iterator, 1) == [2 * 5 + 1]
 
 
 # ---- Evaluation ----
