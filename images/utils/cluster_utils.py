@@ -48,6 +48,20 @@ def init(enable_paisoar):
         f'install it ({HOROVOD_INSTALL}), or train in one process with '
         '--enable_paisoar=False') from error
   _hvd = hvd
+  _check_gpus()
+
+
+def _check_gpus():
+  """Make sure that no two ranks share a GPU unnoticed.
+
+  Raises:
+    ValueError: the host has more ranks than GPUs.
+  """
+  gpus = len(tf.config.list_physical_devices('GPU'))
+  if 1 < gpus < local_size():
+    raise ValueError(f'{local_size()} ranks on {host()}, which has {gpus} GPUs: start one for each')
+  if gpus == 1 < local_size() and 'CUDA_VISIBLE_DEVICES' not in os.environ:
+    logging.warning('%d ranks on %s share its GPU: start one rank there', local_size(), host())
 
 
 def rank():
@@ -224,5 +238,5 @@ def session_config(log_device_placement=False, *, xla=False):
     os.environ.setdefault('TF_GPU_THREAD_MODE', 'gpu_private')
     os.environ.setdefault('TF_GPU_THREAD_COUNT', '2')
     # A launcher that shows each rank a GPU of its own leaves nothing to choose.
-    config.gpu_options.visible_device_list = str(local_rank() % gpus)
+    config.gpu_options.visible_device_list = str(local_rank() if gpus > 1 else 0)
   return config

@@ -48,6 +48,31 @@ def test_threads_of_a_rank(monkeypatch, cores, local_size, threads):
   assert cluster_utils.session_config().intra_op_parallelism_threads == threads
 
 
+@pytest.mark.parametrize(('gpus', 'ranks', 'visible', 'warned'), [
+    (0, 4, False, False), (4, 4, False, False), (1, 1, False, False), (1, 4, True, False),
+    (1, 4, False, True)])
+def test_a_gpu_for_each_rank(monkeypatch, caplog, gpus, ranks, visible, warned):
+  """A launcher may show each rank a GPU of its own, in `visible` devices."""
+  share_gpus(monkeypatch, gpus, ranks)
+  monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+  if visible:
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '2')
+  cluster_utils._check_gpus()
+  assert caplog.messages == ['4 ranks on here share its GPU: start one rank there'] * warned
+
+
+def test_more_ranks_than_gpus(monkeypatch):
+  share_gpus(monkeypatch, 2, 3)
+  with pytest.raises(ValueError, match='3 ranks on here, which has 2 GPUs: start one for each'):
+    cluster_utils._check_gpus()
+
+
+def share_gpus(monkeypatch, gpus, ranks):
+  monkeypatch.setattr(cluster_utils, 'local_size', lambda: ranks)
+  monkeypatch.setattr(cluster_utils, 'host', lambda: 'here')
+  monkeypatch.setattr(tf.config, 'list_physical_devices', lambda kind: [kind] * gpus)
+
+
 @pytest.mark.parametrize(('local_rank', 'gpus', 'devices'), [
     (0, 0, ''), (0, 4, '0'), (3, 4, '3'), (3, 1, '0')])
 def test_gpu_of_a_rank(monkeypatch, local_rank, gpus, devices):
