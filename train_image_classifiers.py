@@ -15,6 +15,11 @@ import sys
 from absl import app, logging
 
 import flags
+from images.utils import line_utils
+
+if __name__ == '__main__':
+  line_utils.number_lines()  # Before TensorFlow is loaded, which writes lines at once.
+
 from images.datasets import dataset_factory, tfrecord
 from images.models import model_factory
 from images.preprocessing import preprocessing_factory
@@ -410,7 +415,6 @@ def main(argv):
   if FLAGS['verbosity'].using_default_value:
     logging.set_verbosity(logging.INFO)
   cluster_utils.init(FLAGS.enable_paisoar)
-  cluster_utils.number_lines()
   cluster_utils.check_agreement('flags', {f'--{flag.name}': flag.value for flag in own_flags()})
   TASKS[FLAGS.task_type]()
 

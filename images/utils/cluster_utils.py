@@ -8,8 +8,6 @@ import hashlib
 import json
 import os
 import socket
-import sys
-import traceback
 
 from absl import logging
 
@@ -183,26 +181,6 @@ def check_agreement(what, facts):
   raise ValueError(f'the ranks do not have the same {what}, which all of them must: '
                    + '; '.join(differences[:10])
                    + (f'; and {len(differences) - 10} more' if len(differences) > 10 else ''))
-
-
-def number_lines():
-  """Let every line of this process's log and tracebacks name its rank, unless it is the chief."""
-  if is_chief():
-    return
-  prefix = f'[rank {rank()}] '
-
-  class Formatter(logging.PythonFormatter):
-    """Puts the rank before every line."""
-
-    def format(self, record):
-      return prefix + super().format(record).replace('\n', '\n' + prefix)
-
-  def report(*exception):
-    lines = ''.join(traceback.format_exception(*exception)).splitlines()
-    sys.stderr.write(''.join(f'{prefix}{line}\n' for line in lines))
-
-  logging.get_absl_handler().setFormatter(Formatter())
-  sys.excepthook = report
 
 
 def broadcast_global_variables():

@@ -3,7 +3,6 @@ import os
 import sys
 
 import pytest
-from absl import logging
 
 from images.utils import cluster_utils
 from images.utils.tf1 import tf
@@ -88,31 +87,6 @@ def test_gpu_of_a_rank(monkeypatch, local_rank, gpus, devices):
 @pytest.mark.parametrize('log', [True, False])
 def test_device_placement_is_logged_where_it_is_wanted(log):
   assert cluster_utils.session_config(log).log_device_placement == log
-
-
-def test_lines_of_another_rank_carry_its_number(monkeypatch, capsys):
-  monkeypatch.setattr(sys, 'excepthook', sys.excepthook)
-  handler = logging.get_absl_handler()
-  formatter = handler.formatter
-  monkeypatch.setattr(cluster_utils, 'rank', lambda: 3)
-  try:
-    cluster_utils.number_lines()
-    record = logging.get_absl_logger().makeRecord('absl', 30, 'f.py', 1, 'two\nlines', (), None)
-    first, second = handler.format(record).split('\n')
-  finally:
-    handler.setFormatter(formatter)
-  assert first.startswith('[rank 3] ')
-  assert first.endswith('two')
-  assert second == '[rank 3] lines'
-  sys.excepthook(ValueError, ValueError('what\nwhy'), None)
-  assert capsys.readouterr().err == '[rank 3] ValueError: what\n[rank 3] why\n'
-
-
-def test_lines_of_the_chief_are_as_they_are(monkeypatch):
-  monkeypatch.setattr(sys, 'excepthook', sys.excepthook)
-  before = sys.excepthook, logging.get_absl_handler().formatter
-  cluster_utils.number_lines()
-  assert (sys.excepthook, logging.get_absl_handler().formatter) == before
 
 
 def test_xla_compiles_clusters(monkeypatch):

@@ -1,0 +1,46 @@
+"""Lines of a process by any way out of it."""
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests import launch
+
+WRITE = '''
+import os, sys, threading, warnings
+from images.utils import line_utils
+line_utils.number_lines()
+print('printed\\nin two lines', flush=True)
+warnings.warn('warned')
+os.system('echo of another program')
+thread = threading.Thread(target=lambda: 1 / 0)
+thread.start()
+thread.join()
+os.write(2, b'the last words')
+os.kill(os.getpid(), 9)
+'''
+
+
+def write(**environment):
+  clean = {name: value for name, value in os.environ.items() if 'RANK' not in name}
+  done = subprocess.run([sys.executable, '-c', WRITE], cwd=launch.ROOT, text=True, timeout=60,
+                        capture_output=True, check=False, env={**clean, **environment})
+  assert done.returncode == -9
+  return done.stdout.splitlines(), done.stderr.splitlines()
+
+
+@pytest.mark.parametrize('variable', ['HOROVOD_RANK', 'OMPI_COMM_WORLD_RANK', 'SLURM_PROCID'])
+def test_all_lines_of_another_rank_carry_its_number(variable):
+  output, errors = write(**{variable: '13'})
+  assert output == ['[rank 13] printed', '[rank 13] in two lines', '[rank 13] of another program']
+  assert all(line.startswith('[rank 13] ') for line in errors)
+  assert 'UserWarning: warned' in errors[0]
+  assert '[rank 13] ZeroDivisionError: division by zero' in errors
+  assert errors[-1] == '[rank 13] the last words'
+
+
+def test_lines_of_the_chief_are_as_they_are():
+  output, errors = write(HOROVOD_RANK='0', SLURM_PROCID='7')
+  assert output == ['printed', 'in two lines', 'of another program']
+  assert errors[-1] == 'the last words'
