@@ -27,7 +27,8 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
                      wait=None):
   """Return the dict of tensors that hooks watch; loss, accuracy and wait are means over ranks.
 
-  With them travels whether a rank asks all others to stop, as stop_utils describes it.
+  With them travels whether a rank asks all others to stop, as stop_utils describes it, and
+  whose loss is not finite: 'lost', bool [ranks].
 
   Args:
     train_op: operation of a step, what opt.minimize() returned.
@@ -37,15 +38,18 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
     skipped: scalar integer tensor, undecodable images so far, or None.
   """
   request = tf.placeholder_with_default(0.0, [], name='stop_request')
-  shared = {'loss': loss, 'stop': request}
+  lost = tf.cast(~tf.is_finite(loss), tf.float32) * tf.one_hot(
+      cluster_utils.rank(), cluster_utils.size())
+  shared = {'loss': loss, 'stop': request, 'lost': lost}
   if accuracy is not None:
     shared['accuracy'] = accuracy
   if wait is not None:
     shared['wait'] = tf.cast(wait, tf.float32)
-  means = dict(zip(shared, tf.unstack(cluster_utils.mean(tf.stack(list(shared.values()))))))
-  tensors = dict(means, stop=means['stop'] > 0, stop_request=request, learning_rate=learning_rate,
-                 skipped=skipped, finite=opt.finite, complete=opt.complete,
-                 loss_scale=opt.loss_scale.value, dynamic=opt.loss_scale.is_dynamic)
+  means = dict(zip(shared, cluster_utils.mean_of_all(list(shared.values()))))
+  tensors = dict(means, stop=means['stop'] > 0, stop_request=request, lost=means['lost'] > 0,
+                 learning_rate=learning_rate, skipped=skipped, finite=opt.finite,
+                 complete=opt.complete, loss_scale=opt.loss_scale.value,
+                 dynamic=opt.loss_scale.is_dynamic)
   for name in ('loss', 'accuracy', 'learning_rate', 'loss_scale'):
     if tensors.get(name) is not None:
       tf.summary.scalar(name, tensors[name])
@@ -102,11 +106,11 @@ class FiniteTrainingHook(tf.train.SessionRunHook):
   """
 
   def __init__(self, tensors, output_dir):
-    """Watch `tensors`: 'step' (after the update), 'loss', 'finite' (bool), 'complete' (bool,
-    whether the run ends a step), 'loss_scale', and 'dynamic', a bool and no tensor, whether
-    the loss scale adapts."""
+    """Watch `tensors`: 'step' (after the update), 'loss', 'lost' (bool [ranks], whose own loss
+    is not finite), 'finite' (bool), 'complete' (bool, whether the run ends a step),
+    'loss_scale', and 'dynamic', a bool and no tensor, whether the loss scale adapts."""
     self._tensors = {name: tensors[name]
-                     for name in ('step', 'loss', 'finite', 'complete', 'loss_scale')}
+                     for name in ('step', 'loss', 'lost', 'finite', 'complete', 'loss_scale')}
     self._dynamic = tensors['dynamic']
     self._output_dir = output_dir
 
@@ -116,7 +120,9 @@ class FiniteTrainingHook(tf.train.SessionRunHook):
   def after_run(self, run_context, run_values):
     values = run_values.results
     if not math.isfinite(values['loss']):
-      self._fail(values, f'the loss is {values["loss"]}',
+      ranks = ', '.join(str(rank) for rank, lost in enumerate(values['lost']) if lost)
+      whose = f' on rank {ranks}' if ranks and cluster_utils.size() > 1 else ''
+      self._fail(values, f'the loss is {values["loss"]}{whose}',
                  'Lower --learning_rate, set --max_gradient_norm, or look at the data')
     if values['finite'] or (self._dynamic and values['loss_scale'] > 1e-3):
       return

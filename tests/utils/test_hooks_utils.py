@@ -209,13 +209,24 @@ class Watch:
   """FiniteTrainingHook with values instead of tensors."""
 
   def __init__(self, tmp_path, *, dynamic):
-    names = ('step', 'loss', 'finite', 'complete', 'loss_scale')
+    names = ('step', 'loss', 'lost', 'finite', 'complete', 'loss_scale')
     self._hook = hooks_utils.FiniteTrainingHook(
         {**dict.fromkeys(names), 'dynamic': dynamic}, str(tmp_path))
 
   def see(self, **values):
     self._hook.after_run(
         None, tf.train.SessionRunValues({'complete': True, **values}, None, None))
+
+
+@pytest.mark.parametrize(('loss', 'lost', 'message'), [
+    (np.nan, [False, True, False], 'step 7: the loss is nan on rank 1; no checkpoint'),
+    (np.inf, [True, False, True], 'step 7: the loss is inf on rank 0, 2; no checkpoint'),
+    (np.inf, [False] * 3, 'step 7: the loss is inf; no checkpoint')])
+def test_the_ranks_whose_loss_is_not_finite(tmp_path, monkeypatch, loss, lost, message):
+  """The mean of losses that are finite may be too large."""
+  monkeypatch.setattr(cluster_utils, 'size', lambda: 3)
+  with pytest.raises(TrainingError, match=f'^{message}'):
+    Watch(tmp_path, dynamic=True).see(step=7, loss=loss, lost=lost, finite=True, loss_scale=1.0)
 
 
 def test_an_overflow_under_a_dynamic_scale_is_no_error(tmp_path):
