@@ -242,13 +242,11 @@ def load_finetune_checkpoint(plan, variables):
 
 def check_ranks(plan):
   """Make sure that all ranks read the same files and train the same variables."""
-  sources = plan.data_sources
-  sizes = {file: f'{count} records, {tf.io.gfile.stat(file).length} bytes'
-           for file, count in zip(sources.files, sources.counts)}
-  cluster_utils.check_agreement(
-      'data', {**sizes, 'classes of the manifest': (sources.manifest or {}).get('classes')})
+  cluster_utils.check_agreement('data', dataset_factory.facts(plan.data_sources))
+  trainable = {variable.op.name for variable in tf.trainable_variables()}
   cluster_utils.check_agreement('variables', {
       variable.op.name: f'{variable.shape.as_list()} {variable.dtype.base_dtype.name}'
+                        f'{", trainable" if variable.op.name in trainable else ""}'
       for variable in tf.global_variables()})
 
 
@@ -415,6 +413,7 @@ def main(argv):
   if FLAGS['verbosity'].using_default_value:
     logging.set_verbosity(logging.INFO)
   cluster_utils.init(FLAGS.enable_paisoar)
+  cluster_utils.check_agreement('code', run_utils.code())
   cluster_utils.check_agreement('flags', {f'--{flag.name}': flag.value for flag in own_flags()})
   TASKS[FLAGS.task_type]()
 

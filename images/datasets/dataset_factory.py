@@ -60,6 +60,16 @@ def get_data_sources(dataset_name, dataset_dir, file_names=None, *, is_training=
   return DataSources(files, tfrecord.record_counts(files, manifest, flag), manifest)
 
 
+def facts(data_sources):
+  """Return what is known of a data set, a dict from strings to JSON values."""
+  sizes = {file: f'{count} records, {tf.io.gfile.stat(file).length} bytes'
+           for file, count in zip(data_sources.files, data_sources.counts)}
+  manifest = {**(data_sources.manifest or {})}
+  entries = manifest.pop('files', {})
+  entries = {f'manifest, {name}': value for name, value in {**manifest, **entries}.items()}
+  return {**sizes, **entries}
+
+
 def _lookup(dataset_name):
   known = {MOCK: None, **datasets_map}
   return name_utils.lookup(known, dataset_name, 'data set (--dataset_name)')

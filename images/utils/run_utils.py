@@ -2,9 +2,11 @@
 import contextlib
 import datetime
 import fcntl
+import hashlib
 import importlib.metadata
 import json
 import os
+import pathlib
 import platform
 
 from absl import logging
@@ -116,6 +118,14 @@ def resume_point(output_dir):
   """Return the chief's newest_checkpoint() on every rank; only the chief needs to see it."""
   return cluster_utils.broadcast_object(
       newest_checkpoint(output_dir) if cluster_utils.is_chief() else None)
+
+
+def code():
+  """Return a digest of each source file of the project, a dict from its path."""
+  root = pathlib.Path(__file__).parents[2]
+  files = [root / 'flags.py', root / 'train_image_classifiers.py', *root.glob('images/**/*.py')]
+  return {str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest()[:8]
+          for file in files}
 
 
 def write_json(path, content):
