@@ -339,6 +339,8 @@ def evaluate():
 
 def predict():
   """Print the likeliest classes of image files."""
+  if not cluster_utils.is_chief():
+    return  # One rank is enough.
   path, output_dir = get_checkpoint()
   files = inference_utils.find_images(FLAGS.predict_files)
   class_names = tfrecord.read_labels(FLAGS.dataset_dir) if FLAGS.dataset_dir else None
@@ -356,6 +358,8 @@ def predict():
 
 def export():
   """Write a SavedModel that takes encoded images, into the directory of the run."""
+  if not cluster_utils.is_chief():
+    return  # The others would write to the same directory.
   path, output_dir = get_checkpoint()
   with tf.Graph().as_default():
     network_fn, preprocessing_fn, size = get_network_and_preprocessing()
