@@ -205,7 +205,7 @@ flags.DEFINE_bool(
     'xla', False, 'Let XLA compile clusters of operations; measure first whether it helps.')
 flags.DEFINE_integer(
     'stall_limit_secs', 600,
-    'Seconds without a step after which the run ends with an error, as when a rank hangs or '
+    'Seconds without progress after which the run ends with an error, as when a rank hangs or '
     'its machine is cut off.', lower_bound=1)
 flags.DEFINE_float(
     'num_epochs_per_decay', 2.0,

@@ -36,6 +36,7 @@ from images.utils import (
     paisoar,
     precision_utils,
     run_utils,
+    stall_utils,
     stop_utils,
 )
 from images.utils.tf1 import tf
@@ -72,6 +73,7 @@ def train():
     check_ranks(plan)
     record_start(plan)
     with error_utils.explained(plan.data_sources.files, plan.output_dir), \
+        stall_utils.waiting(lambda: error_utils.last_checkpoint(plan.output_dir)), \
         tf.train.MonitoredTrainingSession(
             checkpoint_dir=plan.output_dir if cluster_utils.is_chief() else None,
             hooks=hooks,
@@ -220,8 +222,7 @@ def get_hooks(plan, tensors):
       profile_every_n_iters=FLAGS.profile_every_n_iters,
       profile_at_task=FLAGS.profile_at_task,
       save_checkpoint_every_n_iters=FLAGS.save_checkpoint_every_n_iters,
-      max_checkpoints_to_keep=FLAGS.max_checkpoints_to_keep,
-      stall_limit_secs=FLAGS.stall_limit_secs))
+      max_checkpoints_to_keep=FLAGS.max_checkpoints_to_keep))
 
 
 def load_finetune_checkpoint(plan, variables):
@@ -417,6 +418,7 @@ def main(argv):
   if FLAGS['verbosity'].using_default_value:
     logging.set_verbosity(logging.INFO)
   cluster_utils.init(FLAGS.enable_paisoar)
+  cluster_utils.watch(FLAGS.stall_limit_secs)
   cluster_utils.check_agreement('code', run_utils.code())
   cluster_utils.check_agreement('flags', {f'--{flag.name}': flag.value for flag in own_flags()})
   TASKS[FLAGS.task_type]()

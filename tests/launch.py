@@ -1,4 +1,4 @@
-"""Starts ranks with horovodrun, as a user does."""
+"""Starts ranks: with horovodrun, as a user does, or each by itself, to see what it ends with."""
 import importlib.util
 import os
 import pathlib
@@ -36,3 +36,51 @@ def run_module(ranks, module, *arguments, timeout=240):
     pytest.fail(f'the ranks hang:\n{"".join(process.communicate())[-3000:]}')
   assert process.returncode == 0, errors[-3000:]
   return output
+
+
+class Ranks:
+  """Ranks on this host that no launcher ends or speaks for, while the context lasts.
+
+  Attributes:
+    processes: list of Popen, in the order of the ranks.
+  """
+
+  def __init__(self, command, folder, *, size=2):
+    """Run `command`, a list of words, on `size` ranks; what they print goes into `folder`."""
+    self._command, self._size = command, size
+    self._outputs = [pathlib.Path(folder) / f'output-of-rank-{rank}' for rank in range(size)]
+    self.processes = []
+
+  def __enter__(self):
+    from horovod.runner import gloo_run
+    from horovod.runner.common.util import hosts
+    from horovod.runner.http.http_server import RendezvousServer
+    self._server = RendezvousServer()
+    port = self._server.start()
+    slots = hosts.get_host_assignments(hosts.parse_hosts(f'localhost:{self._size}'), self._size)
+    self._server.init(slots)
+    for slot, path in zip(slots, self._outputs):
+      environment = {**gloo_run.create_run_env_vars('127.0.0.1', ['lo'], str(port)),
+                     **gloo_run.create_slot_env_vars(slot)}
+      with open(path, 'w') as output:
+        self.processes.append(subprocess.Popen(
+            self._command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT,
+            env={**os.environ, **environment}))
+    return self
+
+  def __exit__(self, *_):
+    for process in self.processes:
+      process.kill()
+      process.wait()
+    self._server.stop()
+
+  def output(self, rank):
+    """Return what a rank has printed so far."""
+    return self._outputs[rank].read_text()
+
+  def code(self, rank, timeout=60):
+    """Return the exit code of a rank, once it has ended."""
+    try:
+      return self.processes[rank].wait(timeout)
+    except subprocess.TimeoutExpired:
+      return pytest.fail(f'rank {rank} goes on:\n{self.output(rank)[-3000:]}')

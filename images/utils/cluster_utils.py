@@ -11,6 +11,7 @@ import socket
 
 from absl import logging
 
+from images.utils import stall_utils
 from images.utils.tf1 import tf
 
 HOROVOD_INSTALL = ("pip install 'setuptools<70' wheel 'cmake<4' && "
@@ -130,7 +131,8 @@ def broadcast_object(value):
   """Return the chief's `value`, any picklable object, on every rank."""
   if size() == 1:
     return value
-  with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
+  with stall_utils.waiting(), tf.Graph().as_default(), \
+      tf.Session(config=session_config()) as session:
     # Without a name Horovod takes the type's, which need not be the same on all ranks.
     return _hvd.broadcast_object(value, root_rank=0, session=session, name='object')
 
@@ -139,13 +141,20 @@ def gather_objects(value):
   """Return the list of the `value` of every rank, in the order of the ranks."""
   if size() == 1:
     return [value]
-  with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
+  with stall_utils.waiting(), tf.Graph().as_default(), \
+      tf.Session(config=session_config()) as session:
     return _hvd.allgather_object(value, session=session, name='objects')
 
 
 def barrier():
   """Wait until all ranks have come here."""
   gather_objects(None)
+
+
+def watch(limit_secs):
+  """End this process where it waits `limit_secs` while no rank moves; all ranks call this."""
+  roll_call = stall_utils.start(limit_secs, rank())
+  roll_call.places = gather_objects(roll_call.place)
 
 
 def hosts():

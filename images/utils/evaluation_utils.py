@@ -3,7 +3,7 @@ import os
 
 from absl import logging
 
-from images.utils import cluster_utils, inference_utils, run_utils
+from images.utils import cluster_utils, inference_utils, run_utils, stall_utils
 from images.utils.tf1 import tf
 
 RESULT = 'evaluation.json'
@@ -41,6 +41,7 @@ def evaluate(iterator, batch, logits, checkpoint, *, config=None, use_ema_weight
       except tf.errors.OutOfRangeError:
         break
       totals = [int(a + b) for a, b in zip(totals, of_batch)]
+      stall_utils.move()
   return _summarize(cluster_utils.gather_objects(totals), checkpoint)
 
 

@@ -6,7 +6,7 @@ import time
 
 from absl import logging
 
-from images.utils import cluster_utils, name_utils, stop_utils
+from images.utils import cluster_utils, name_utils, stall_utils, stop_utils
 from images.utils.error_utils import TrainingError, last_checkpoint
 from images.utils.tf1 import tf
 
@@ -16,7 +16,7 @@ from images.utils.tf1 import tf
 Run = collections.namedtuple('Run', [
     'tensors', 'output_dir', 'total_steps', 'global_batch', 'log_loss_every_n_iters',
     'profile_every_n_iters', 'profile_at_task', 'save_checkpoint_every_n_iters',
-    'max_checkpoints_to_keep', 'stall_limit_secs'])
+    'max_checkpoints_to_keep'])
 
 
 # Share of a step that may pass in waiting for images before the log warns of it.
@@ -61,10 +61,10 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
 def get_hooks(names, run):
   """Return the list of hooks for a training run.
 
-  First come the hooks that every run has: the end of training at a stall, which watches
-  the others begin, equal variables on all ranks, the guard against values that are not
-  finite, which has to stand before a hook that saves, and the ends at a signal and at the
-  last step, without which a run would go on for ever.
+  First come the hooks that every run has: word of its progress for the watch over stalls,
+  equal variables on all ranks, the guard against values that are not finite, which has to
+  stand before a hook that saves, and the ends at a signal and at the last step, without
+  which a run would go on for ever.
 
   Args:
     names: string, comma-separated keys of HOOKS.
@@ -76,9 +76,8 @@ def get_hooks(names, run):
   names = ['StopAtStepHook', *(name.strip() for name in names.split(',') if name.strip())]
   builders = [name_utils.lookup(HOOKS, name, 'hook (--hooks)') for name in dict.fromkeys(names)]
   hooks = [builder(run) for builder in builders]
-  return [stop_utils.StallHook(run.stall_limit_secs, lambda: last_checkpoint(run.output_dir)),
-          BroadcastGlobalVariablesHook(), FiniteTrainingHook(run.tensors, run.output_dir),
-          stop_utils.StopAtSignalHook(run.tensors),
+  return [stall_utils.ReachHook(), BroadcastGlobalVariablesHook(),
+          FiniteTrainingHook(run.tensors, run.output_dir), stop_utils.StopAtSignalHook(run.tensors),
           *(hook for hook in hooks if hook is not None)]
 
 

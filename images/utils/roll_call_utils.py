@@ -3,63 +3,62 @@
 While ranks wait for one another in a collective operation, a thread of each still answers
 datagrams. Whoever has waited too long asks all, to name the rank that hangs.
 """
+import collections
 import contextlib
 import json
+import os
 import socket
 import threading
 import time
 
-from images.utils import cluster_utils
-
 _ANSWER_SECS = 3.0
+
+# Where launchers tell the address of the first machine, which all others can reach.
+_LAUNCHER_VARIABLES = ('HOROVOD_GLOO_RENDEZVOUS_ADDR', 'SLURM_LAUNCH_NODE_IPADDR')
+_MACHINE_ID = '/proc/sys/kernel/random/boot_id'
+
+# Where a rank answers: the name of its host, its address, what tells the machine from others
+# of that name, and the port.
+Place = collections.namedtuple('Place', ['host', 'address', 'machine', 'port'])
 
 
 class RollCall:
   """Answers for this rank, and asks the others.
 
   Attributes:
-    runs: int, the number of runs that this rank has begun; kept by its user.
-    running: bool, whether it is within a run; kept by its user.
+    place: the Place of this rank.
+    places: list of the Places of all ranks, to be set once they are known.
   """
 
-  def __init__(self):
-    """Open a UDP port and tell the other ranks of it; all ranks have to call this."""
-    self.runs, self.running = 0, False
+  def __init__(self, rank, state):
+    """Open a UDP port.
+
+    Args:
+      rank: int, the number of this process.
+      state: function that returns (int, how far this rank has come; seconds since then).
+    """
+    self._rank, self._state = rank, state
     self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     self._socket.bind(('', 0))
-    self._places = cluster_utils.gather_objects(
-        (cluster_utils.host(), self._socket.getsockname()[1]))
+    self.place = Place(socket.gethostname(), _address(), _machine(), self._socket.getsockname()[1])
+    self.places = []
     threading.Thread(target=self._answer, name='roll call', daemon=True).start()
 
   def _answer(self):
     while True:
       _, sender = self._socket.recvfrom(1)
-      state = [cluster_utils.rank(), self.runs, self.running]
       with contextlib.suppress(OSError):  # Who asked may be cut off by now.
-        self._socket.sendto(json.dumps(state).encode(), sender)
+        self._socket.sendto(json.dumps([self._rank, *self._state()]).encode(), sender)
 
-  def late(self):
-    """Return in words which ranks do not answer, or are behind the others; '' if none."""
-    states = self._ask()
-    silent = [rank for rank in range(len(self._places)) if rank not in states]
-    furthest = max((state for state in states.values()), default=None)
-    behind = [rank for rank, state in sorted(states.items()) if state < furthest]
-    found = {'does not answer': silent, 'has not begun the step that others are in': behind}
-    return '; '.join(f'{self._names(ranks)} {what}' for what, ranks in found.items() if ranks)
-
-  def _names(self, ranks):
-    return ', '.join(f'rank {rank} on {self._places[rank][0]}' for rank in ranks)
-
-  def _ask(self):
-    """Return {rank: (runs, running)} of the ranks that answer within _ANSWER_SECS."""
+  def ask(self):
+    """Return {rank: its state} of the ranks that answer within _ANSWER_SECS."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-      for host, port in self._places:
-        try:
-          asking.sendto(b'?', ('127.0.0.1' if host == cluster_utils.host() else host, port))
-        except OSError:
-          continue  # The name or its network is not known; the rank will not answer.
+      for place in self.places:
+        here = place[:3] == self.place[:3]
+        with contextlib.suppress(OSError):  # A name or network that is not known: no answer.
+          asking.sendto(b'?', ('127.0.0.1' if here else place.address, place.port))
       states, deadline = {}, time.monotonic() + _ANSWER_SECS
-      while len(states) < len(self._places) and time.monotonic() < deadline:
+      while len(states) < len(self.places) and time.monotonic() < deadline:
         asking.settimeout(max(0.01, deadline - time.monotonic()))
         try:
           rank, *state = json.loads(asking.recv(100))
@@ -67,3 +66,32 @@ class RollCall:
           break
         states[rank] = tuple(state)
       return states
+
+  def late(self, states):
+    """Return in words which ranks are not in `states`, or are behind others; '' if none."""
+    silent = [rank for rank in range(len(self.places)) if rank not in states]
+    furthest = max((come for come, _ in states.values()), default=None)
+    behind = [rank for rank, (come, _) in sorted(states.items()) if come < furthest]
+    found = {'does not answer': silent, 'has not begun the step that others are in': behind}
+    return '; '.join(f'{self._names(ranks)} {what}' for what, ranks in found.items() if ranks)
+
+  def _names(self, ranks):
+    return ', '.join(f'rank {rank} on {self.places[rank].host}' for rank in ranks)
+
+
+def _address():
+  """Return where others reach this host: its address towards the launcher, or its name."""
+  launcher = next((os.environ[name] for name in _LAUNCHER_VARIABLES if name in os.environ), None)
+  with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    if launcher:
+      probe.connect((launcher, 9))  # Sends nothing: the system chooses the interface.
+      return probe.getsockname()[0]
+  return socket.gethostname()
+
+
+def _machine():
+  """Return what tells this machine from another of the same name, where the system does."""
+  if not os.path.exists(_MACHINE_ID):
+    return ''
+  with open(_MACHINE_ID, encoding='ascii') as file:
+    return file.read().strip()

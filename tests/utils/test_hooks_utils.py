@@ -57,7 +57,7 @@ def run(tmp_path, names=DEFAULT, *, total_steps=5, every=2, profile_every=0, pro
         tensors=tensors, output_dir=str(tmp_path), total_steps=total_steps, global_batch=64,
         log_loss_every_n_iters=every, profile_every_n_iters=profile_every,
         profile_at_task=profile_at, save_checkpoint_every_n_iters=save_every,
-        max_checkpoints_to_keep=2, stall_limit_secs=100))
+        max_checkpoints_to_keep=2))
     with tf.train.MonitoredSession(tf.train.ChiefSessionCreator(
         checkpoint_dir=str(tmp_path)), hooks) as session:
       while not session.should_stop():

@@ -2,47 +2,72 @@ import socket
 
 import pytest
 
-from images.utils import cluster_utils, roll_call_utils
+from images.utils import roll_call_utils
+
+STATES = [(7, 0.5), (7, 1.5)]
 
 
 @pytest.fixture
 def two(monkeypatch):
-  """The roll calls of two ranks that live in this process, and rank 2 that is gone."""
+  """The roll calls of two ranks that live in this process, and know of each other."""
+  monkeypatch.setattr(roll_call_utils, '_ANSWER_SECS', 0.5)
+  calls = [roll_call_utils.RollCall(rank, lambda state=state: state)
+           for rank, state in enumerate(STATES)]
+  for call in calls:
+    call.places = [call.place for call in calls]
+  return calls
+
+
+def gone():
+  """Return a port where nobody answers."""
   with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
     closed.bind(('', 0))
-    gone = ('far', closed.getsockname()[1])
-  places = []
-  monkeypatch.setattr(cluster_utils, 'host', lambda: 'here')
-  monkeypatch.setattr(cluster_utils, 'gather_objects', lambda place: places.append(place) or places)
-  monkeypatch.setattr(roll_call_utils, '_ANSWER_SECS', 0.5)
-  first, second = roll_call_utils.RollCall(), roll_call_utils.RollCall()
-  return first, second, places, gone
+    return closed.getsockname()[1]
 
 
-def answers(monkeypatch, states):
-  monkeypatch.setattr(roll_call_utils.RollCall, '_ask', lambda self: states)
-
-
-def test_a_rank_answers(two, monkeypatch):
-  first, second, _, _ = two
-  monkeypatch.setattr(cluster_utils, 'rank', lambda: 1)
-  second.runs, second.running = 7, True
-  first.runs, first.running = 7, True
-  assert first._ask() == {1: (7, True)}
+def test_ranks_answer(two):
+  for call in two:
+    assert call.ask() == dict(enumerate(STATES))
 
 
 def test_a_rank_that_is_gone(two):
-  first, _, places, gone = two
-  places[1] = gone
-  assert first.late() == 'rank 1 on far does not answer'
+  first, second = two
+  first.places = [first.place, second.place._replace(host='far', port=gone())]
+  states = first.ask()
+  assert states == {0: STATES[0]}
+  assert first.late(states) == 'rank 1 on far does not answer'
 
 
 @pytest.mark.parametrize(('states', 'late'), [
-    ({0: (5, True), 1: (5, True)}, ''),
-    ({0: (5, True), 1: (4, False)},
-     'rank 1 on here has not begun the step that others are in'),
-    ({0: (5, False), 1: (5, True)}, 'rank 0 on here has not begun the step that others are in'),
-    ({1: (5, True)}, 'rank 0 on here does not answer')])
-def test_who_is_late(two, monkeypatch, states, late):
-  answers(monkeypatch, states)
-  assert two[0].late() == late
+    ({0: (5, 9.0), 1: (5, 9.5)}, ''),
+    ({0: (5, 9.0), 1: (4, 9.0)}, 'rank 1 on here has not begun the step that others are in'),
+    ({0: (4, 9.0), 1: (5, 9.0)}, 'rank 0 on here has not begun the step that others are in'),
+    ({1: (5, 9.0)}, 'rank 0 on here does not answer')])
+def test_who_is_late(two, states, late):
+  two[0].places = [call.place._replace(host='here') for call in two]
+  assert two[0].late(states) == late
+
+
+@pytest.mark.parametrize('other', [{'machine': 'another'}, {'address': '127.0.0.2'}])
+def test_another_machine_of_the_same_name_is_asked_there(two, other):
+  """All addresses of 127.0.0.0/8 are this machine; only 127.0.0.1 would be taken for ours."""
+  first, second = two
+  asked = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+  asked.bind(('127.0.0.2', 0))
+  asked.settimeout(5)
+  place = second.place._replace(address='127.0.0.2', port=asked.getsockname()[1])
+  first.places = [first.place, place._replace(**other)]
+  assert first.ask() == {0: STATES[0]}
+  assert asked.recv(1) == b'?'
+
+
+@pytest.mark.parametrize('variable', ['HOROVOD_GLOO_RENDEZVOUS_ADDR', 'SLURM_LAUNCH_NODE_IPADDR'])
+def test_the_address_is_the_one_towards_the_launcher(monkeypatch, variable):
+  monkeypatch.setenv(variable, '127.0.0.5')
+  assert roll_call_utils._address() == '127.0.0.1'
+
+
+def test_without_a_launcher_the_name_is_the_address(monkeypatch):
+  for variable in roll_call_utils._LAUNCHER_VARIABLES:
+    monkeypatch.delenv(variable, raising=False)
+  assert roll_call_utils._address() == socket.gethostname()

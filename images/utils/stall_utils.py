@@ -1,0 +1,128 @@
+"""Ends a process that waits too long, for others or in a step, and names the rank that hangs.
+
+A rank whose machine is cut off or frozen leaves the others waiting within a collective
+operation that nothing interrupts, so they end without clean-up; what is saved is whole.
+"""
+import atexit
+import contextlib
+import os
+import sys
+import threading
+import time
+
+from absl import logging
+
+from images.utils import roll_call_utils
+from images.utils.tf1 import tf
+
+EXIT_STALLED = 70  # As in sysexits.h: an internal error.
+
+
+class _Watch:
+  """How far this process has come, and a thread that ends it where it waits too long.
+
+  Attributes:
+    describe: while the process waits, a function that says in words what is safe; else None.
+  """
+
+  def __init__(self):
+    self.describe = None
+    self._reached, self._moved = 0, time.monotonic()
+
+  def reach(self):
+    self._reached += 1
+    self.move()
+
+  def move(self):
+    self._moved = time.monotonic()
+
+  def state(self):
+    return self._reached, time.monotonic() - self._moved
+
+  def start(self, limit_secs, rank):
+    """Start the thread; return the RollCall, whose `places` are for the caller to set."""
+    self._limit, self._rank = limit_secs, rank
+    self._roll_call = roll_call_utils.RollCall(rank, self.state)
+    threading.Thread(target=self._run, name='stall', daemon=True).start()
+    return self._roll_call
+
+  def _run(self):
+    while _watch is self:
+      time.sleep(min(1.0, self._limit / 10))
+      if self._stalled():
+        states = self._roll_call.ask()
+        # A rank that still moves is waited for: it may have more to do, or a slower machine.
+        if self._stalled() and all(age > self._limit for _, age in states.values()):
+          self._end(states)
+
+  def _stalled(self):
+    return self.describe is not None and time.monotonic() - self._moved > self._limit
+
+  def _end(self, states):
+    try:
+      late = self._roll_call.late(states) or (
+          'all ranks wait within the same step, for images or others' if self._roll_call.places
+          else 'other ranks have not come to the start')
+      logging.error('rank %d on %s: nothing has moved for %d s, the limit of --stall_limit_secs: '
+                    '%s; %s', self._rank, self._roll_call.place.host, self._limit, late,
+                    self.describe())
+      sys.stderr.flush()
+    finally:
+      os._exit(EXIT_STALLED)
+
+
+_watch = _Watch()  # That of this process; it ends nothing before start().
+
+
+def start(limit_secs, rank=0):
+  """Watch this process from now to its end; all ranks do so at the same place.
+
+  Args:
+    limit_secs: number, seconds that it may wait while no rank moves.
+    rank: int, its number.
+
+  Returns:
+    The RollCall of the ranks, whose `places` are for the caller to set.
+  """
+  global _watch
+  _watch = _Watch()
+  atexit.register(_watch_exit)
+  return _watch.start(limit_secs, rank)
+
+
+def _watch_exit():
+  """Watch the end of the process, where Horovod waits for all ranks."""
+  _watch.reach()
+  _watch.describe = lambda: 'its work is done'
+
+
+@contextlib.contextmanager
+def waiting(describe=lambda: 'the same command goes on from the newest checkpoint, if any'):
+  """Watch what the context holds; all ranks enter and leave it at the same places.
+
+  Args:
+    describe: function that says in words what is safe if the process is ended.
+  """
+  outer = _watch.describe
+  _watch.reach()
+  _watch.describe = describe
+  try:
+    yield
+  finally:
+    _watch.describe = outer
+    _watch.reach()
+
+
+def move():
+  """Tell the other ranks, which may wait for this one, that it gets on with its work."""
+  _watch.move()
+
+
+class ReachHook(tf.train.SessionRunHook):
+  """Tells the watch of the beginning and the end of each run of a session."""
+
+  def before_run(self, run_context):
+    _watch.reach()
+
+  def after_run(self, run_context, run_values):
+    _watch.reach()

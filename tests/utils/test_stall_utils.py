@@ -1,0 +1,117 @@
+"""The watch in one process; tests/test_train_image_classifiers_stops.py has several."""
+import os
+import socket
+import subprocess
+import sys
+import time
+import types
+
+import pytest
+
+from images.utils import stall_utils
+from tests import launch
+
+STALL = '''
+import sys, time
+from absl import app
+from images.utils import stall_utils
+from images.utils.tf1 import tf
+
+def main(argv):
+  stall_utils.start(2)
+  with tf.Graph().as_default():
+    one = tf.constant(1)
+    with stall_utils.waiting(lambda: 'all is saved'), \\
+        tf.train.MonitoredSession(hooks=[stall_utils.ReachHook()]) as session:
+      for pause in map(float, argv[1:]):
+        session.run(one)
+        time.sleep(pause)
+  time.sleep(3)
+  print('ended')
+
+app.run(main)
+'''
+
+
+@pytest.mark.parametrize(('pauses', 'code'), [(['1'] * 4, 0), (['0', '60'], 70)])
+def test_a_process_without_a_step_for_two_seconds_ends(pauses, code):
+  """As long as it waits: the pause after that is no stall."""
+  started = time.monotonic()
+  done = subprocess.run([sys.executable, '-c', STALL, *pauses], cwd=launch.ROOT, text=True,
+                        capture_output=True, timeout=120, check=False)
+  assert done.returncode == code, done.stderr
+  if code:
+    assert time.monotonic() - started < 40
+    assert 'nothing has moved for 2 s, the limit of --stall_limit_secs: ' in done.stderr
+    assert done.stderr.endswith('; all is saved\n')
+  else:
+    assert done.stdout == 'ended\n'
+
+
+@pytest.fixture
+def watch(monkeypatch):
+  """The watch of this process, without threads."""
+  watch = stall_utils._Watch()
+  monkeypatch.setattr(stall_utils, '_watch', watch)
+  monkeypatch.setattr(stall_utils.threading, 'Thread', lambda **_: types.SimpleNamespace(
+      start=lambda: None))
+  watch.start(0.1, rank=0)
+  return watch
+
+
+def test_a_rank_that_still_moves_is_waited_for(watch, monkeypatch):
+  """The first two answers come from a rank that moved less than the limit ago."""
+  answers = [{0: (5, 9.0), 1: (4, 0.05)}, {0: (5, 9.0), 1: (4, 0.09)}, {0: (5, 9.0), 1: (4, 0.2)}]
+  asked, ended = iter(answers), []
+  monkeypatch.setattr(watch._roll_call, 'ask', lambda: next(asked))
+
+  def end(states):
+    ended.append(states)
+    monkeypatch.setattr(stall_utils, '_watch', stall_utils._Watch())
+
+  monkeypatch.setattr(watch, '_end', end)
+  with stall_utils.waiting():
+    watch._run()
+  assert ended == answers[2:]
+
+
+def test_only_what_waits_is_watched(watch):
+  def stalled():
+    time.sleep(0.15)
+    return watch._stalled()
+
+  assert not stalled()
+  with stall_utils.waiting():
+    with stall_utils.waiting():
+      assert stalled()
+    assert not watch._stalled()  # It has just come out of the inner one.
+    assert stalled()
+    stall_utils.move()
+    assert not watch._stalled()
+  assert not stalled()
+
+
+def test_all_ranks_pass_the_same_places(watch):
+  """Those that a rank passes by itself, as batches of an evaluation, do not count."""
+  come = [watch.state()[0]]
+  with stall_utils.waiting():
+    come.append(watch.state()[0])
+  stall_utils.move()
+  come.append(watch.state()[0])
+  assert come == [0, 1, 2]
+
+
+@pytest.mark.parametrize(('places', 'states', 'words'), [
+    ([], {}, 'other ranks have not come to the start'),
+    (['here', 'there'], {0: (5, 9.0), 1: (5, 9.0)},
+     'all ranks wait within the same step, for images or others'),
+    (['here', 'there'], {0: (5, 9.0)}, 'rank 1 on there does not answer')])
+def test_what_is_said_at_the_end(watch, monkeypatch, caplog, places, states, words):
+  codes = []
+  monkeypatch.setattr(os, '_exit', codes.append)
+  watch._roll_call.places = [watch._roll_call.place._replace(host=host) for host in places]
+  with stall_utils.waiting(lambda: 'all is saved'):
+    watch._end(states)
+  assert codes == [70]
+  assert caplog.messages == [f'rank 0 on {socket.gethostname()}: nothing has moved for 0 s, the '
+                             f'limit of --stall_limit_secs: {words}; all is saved']
