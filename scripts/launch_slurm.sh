@@ -14,7 +14,10 @@ source "${SLURM_SUBMIT_DIR:-$(dirname "$0")/..}/scripts/launch_env.sh"
 
 command -v srun > /dev/null || fail 'no srun: this script is for sbatch on a SLURM cluster'
 [ -n "${SLURM_NTASKS:-}" ] || fail 'no SLURM_NTASKS: submit with sbatch --ntasks-per-node=...'
-[[ " $* " == *' --output_dir='* ]] || fail 'a job needs --output_dir, to go on when it is queued again'
+# Asked of the flags themselves, as there are several ways to write one, and flagfiles.
+python -c 'import sys; from flags import flags; flags.FLAGS(sys.argv, known_only=True)
+sys.exit(not flags.FLAGS.output_dir)' "$@" ||
+  fail 'a job needs --output_dir, to go on when it is queued again'
 check_horovod_with_mpi
 code=0
 (launch srun --label --mpi="${SLURM_MPI:-pmix}" --kill-on-bad-exit=1 --cpu-bind=none \

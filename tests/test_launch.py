@@ -3,6 +3,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 
 import pytest
@@ -19,9 +20,9 @@ def data(tmp_path_factory):
   return command_line.write_dataset(tmp_path_factory.mktemp('data'))
 
 
-def start(script, values, *, on=(), **environment):
+def start(script, values, *, words=(), on=(), **environment):
   return subprocess.Popen(
-      [*on, 'bash', str(launch.ROOT / 'scripts' / script), *command_line.arguments(values)],
+      [*on, 'bash', str(launch.ROOT / 'scripts' / script), *command_line.arguments(values), *words],
       text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
       env={**os.environ, 'PATH': f'{launch.BIN}{os.pathsep}{os.environ["PATH"]}', **environment})
 
@@ -82,24 +83,41 @@ def test_hosts_are_checked_first(fake, value, message):
   assert '+ horovodrun' not in output
 
 
-@pytest.mark.parametrize(('code', 'queued_again'), [(0, False), (1, False), (75, True)])
-def test_a_slurm_job_that_was_stopped_is_queued_again(fake, code, queued_again):
-  path = fake('srun', f'echo "srun $*"; exit {code}')
+@pytest.fixture
+def slurm(fake):
+  """The environment of a SLURM job of eight tasks, whose srun ends with the code $SRUN_CODE."""
+  path = fake('srun', 'echo "srun $*"; exit $SRUN_CODE')
   fake('scontrol', 'echo "scontrol $*"')
   fake('horovodrun')
-  fake('python')  # Which says that Horovod has MPI.
-  environment = {'SLURM_NTASKS': '8', 'SLURM_JOB_ID': '17', 'PATH': path,
-                 'SLURM_SUBMIT_DIR': str(launch.ROOT)}
-  found, output = run('launch_slurm.sh', {'output_dir': '/shared/run'}, **environment)
+  # Horovod has MPI, says the Python of this environment.
+  fake('python', f'[[ $2 == *mpi_built* ]] || exec {sys.executable} "$@"')
+  return {'SLURM_NTASKS': '8', 'SLURM_JOB_ID': '17', 'PATH': path,
+          'SLURM_SUBMIT_DIR': str(launch.ROOT)}
+
+
+@pytest.mark.parametrize(('code', 'queued_again'), [(0, False), (1, False), (75, True)])
+def test_a_slurm_job_that_was_stopped_is_queued_again(slurm, code, queued_again):
+  found, output = run('launch_slurm.sh', {'output_dir': '/shared/run'}, **slurm,
+                      SRUN_CODE=str(code))
   assert found == code, output
   assert re.search(r'^srun --label --mpi=pmix --kill-on-bad-exit=1 --cpu-bind=none \S+python '
                    r'\S+/train_image_classifiers.py --output_dir=/shared/run$', output, re.M)
   assert ('scontrol requeue 17' in output) == queued_again
 
 
+def test_a_slurm_job_may_name_its_directory_in_any_way(slurm, tmp_path):
+  (tmp_path / 'run.flags').write_text('--model_name=lenet\n--output_dir=/shared/run\n')
+  for words in (['--output_dir', '/shared/run'], ['-output_dir=/shared/run'],
+                ['--verbosity=1', f'--flagfile={tmp_path}/run.flags']):
+    code, output = run('launch_slurm.sh', {}, words=words, SRUN_CODE='0', **slurm)
+    assert code == 0, output
+    assert output.endswith(f'/train_image_classifiers.py {" ".join(words)}\n')
+
+
 @pytest.mark.parametrize(('values', 'environment', 'message'), [
     ({'output_dir': 'x'}, {}, 'no SLURM_NTASKS: submit with sbatch'),
-    ({}, {'SLURM_NTASKS': '8'}, 'a job needs --output_dir')])
+    ({}, {'SLURM_NTASKS': '8'}, 'a job needs --output_dir'),
+    ({'hooks': 'a --output_dir=x'}, {'SLURM_NTASKS': '8'}, 'a job needs --output_dir')])
 def test_a_slurm_job_is_checked_first(fake, values, environment, message):
   code, output = run('launch_slurm.sh', values, PATH=fake('srun'), **environment)
   assert code == 1
