@@ -17,10 +17,11 @@ ranks=$(ranks_of "$HOSTS")
 flags=(-np "$ranks" -H "$HOSTS" --tag-output)
 flags+=(-bind-to none -map-by slot)           # A rank's threads may use all of its cores.
 flags+=(-mca pml ob1 -mca btl '^openib')      # TCP carries control messages, NCCL gradients.
-flags+=(-x PATH -x LD_LIBRARY_PATH)
+flags+=(-x PATH -x LD_LIBRARY_PATH -x NCCL_DEBUG)
 if [ "$(id -u)" = 0 ]; then flags+=(--allow-run-as-root); fi
 if [ -n "${SSH_PORT:-}" ]; then flags+=(-mca plm_rsh_args "-p $SSH_PORT"); fi
 export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}
+export NCCL_DEBUG=${NCCL_DEBUG:-INFO}              # NCCL says at start which way it takes.
 # shellcheck disable=SC2086 - several words are wanted.
 launch mpirun "${flags[@]}" ${MPI_FLAGS:-} \
   "$(command -v python)" "$PWD/train_image_classifiers.py" "$@"
