@@ -130,25 +130,35 @@ def summarize(results):
     speeds = r['images_per_second']
     median, one = statistics.median(speeds), single.get((r['model'], r['precision']))
     r['efficiency'] = median / (one * r['ranks']) if one else None
-    shown = f'{100 * r["efficiency"]:.0f} %' if one and r['ranks'] > 1 else ''
     lines.append(f'| {r["model"]} | {r["precision"]} | {r["ranks"]} | {median:.1f} | '
-                 f'{min(speeds):.1f} to {max(speeds):.1f} | {shown} |')
+                 f'{min(speeds):.1f} to {max(speeds):.1f} | {efficiency_of(r)} |')
   return '\n'.join(lines)
 
 
+def efficiency_of(result):
+  """Return the efficiency of several ranks in words; '' for one rank, or without one."""
+  known = result['efficiency'] is not None and result['ranks'] > 1
+  return f'{100 * result["efficiency"]:.0f} %' if known else ''
+
+
+def label(result):
+  """Return what the plot calls a result that summarize() has seen."""
+  words = [result['model'], result['precision'], str(result['ranks']), efficiency_of(result)]
+  return ', '.join(word for word in words if word)
+
+
 def plot(results, path):
-  """Write a bar chart of images/s, with the spread, as a PNG."""
+  """Write a bar chart of images/s, with the spread, as a PNG; of what summarize() has seen."""
   import matplotlib
   matplotlib.use('Agg')
   from matplotlib import pyplot
   figure, axes = pyplot.subplots(figsize=(8, 1.5 + 0.4 * len(results)))
-  names = [f'{r["model"]}, {r["precision"]}, {r["ranks"]}' for r in results]
   medians = [statistics.median(r['images_per_second']) for r in results]
   spread = [[m - min(r['images_per_second']) for m, r in zip(medians, results)],
             [max(r['images_per_second']) - m for m, r in zip(medians, results)]]
-  axes.barh(names, medians, xerr=spread)
+  axes.barh([label(r) for r in results], medians, xerr=spread)
   axes.invert_yaxis()
-  axes.set_xlabel('images/s over all ranks (network, precision, ranks)')
+  axes.set_xlabel('images/s over all ranks (network, precision, ranks, efficiency)')
   figure.tight_layout()
   figure.savefig(path, dpi=100)
 
@@ -175,7 +185,7 @@ def main(argv):
     try:
       plot(results, FLAGS.output + '.png')
     except ImportError:
-      print('no plot: matplotlib is not installed (pip install matplotlib)')
+      print("no plot: matplotlib is not installed (pip install -e '.[benchmark]')")
 
 
 if __name__ == '__main__':

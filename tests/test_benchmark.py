@@ -61,6 +61,20 @@ def test_efficiency_compares_with_as_many_times_one_rank(benchmark):
   assert table.splitlines()[2:] == [
       '| lenet | half | 1 | 10.0 | 9.0 to 30.0 |  |',
       '| lenet | half | 2 | 18.0 | 15.0 to 19.0 | 90 % |']
+  assert [benchmark.label(r) for r in results] == ['lenet, half, 1', 'lenet, half, 2, 90 %']
+
+
+def test_the_plot_has_a_bar_for_each_result(benchmark, tmp_path):
+  image = pytest.importorskip('matplotlib.image', reason='no matplotlib: the extra benchmark')
+  heights = []
+  for count in (1, 5):
+    results = [{'model': f'network {n}', 'precision': 'half', 'ranks': 1, 'efficiency': 1.0,
+                'images_per_second': [1.0, 2.0, 4.0]} for n in range(count)]
+    benchmark.plot(results, tmp_path / 'plot.png')
+    pixels = image.imread(tmp_path / 'plot.png')
+    blue = (pixels[:, :, 2] > pixels[:, :, 0] + 0.2).any(axis=1)
+    heights.append(int((blue[1:] & ~blue[:-1]).sum()))
+  assert heights == [1, 5]
 
 
 def test_a_peer_has_the_same_batch_precision_and_cores(benchmark, flag_values):
