@@ -5,6 +5,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+from concurrent import futures
 
 import pytest
 
@@ -45,11 +46,10 @@ class Ranks:
     processes: list of Popen, in the order of the ranks.
   """
 
-  def __init__(self, command, folder, *, size=2):
-    """Run `command`, a list of words, on `size` ranks; what they print goes into `folder`."""
+  def __init__(self, command, *, size=2):
+    """Run `command`, a list of words, on `size` ranks."""
     self._command, self._size = command, size
-    self._outputs = [pathlib.Path(folder) / f'output-of-rank-{rank}' for rank in range(size)]
-    self.processes = []
+    self.processes, self._outputs = [], []
 
   def __enter__(self):
     from horovod.runner import gloo_run
@@ -59,28 +59,27 @@ class Ranks:
     port = self._server.start()
     slots = hosts.get_host_assignments(hosts.parse_hosts(f'localhost:{self._size}'), self._size)
     self._server.init(slots)
-    for slot, path in zip(slots, self._outputs):
+    self._readers = futures.ThreadPoolExecutor(self._size)
+    for slot in slots:
       environment = {**gloo_run.create_run_env_vars('127.0.0.1', ['lo'], str(port)),
                      **gloo_run.create_slot_env_vars(slot)}
-      with open(path, 'w') as output:
-        self.processes.append(subprocess.Popen(
-            self._command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT,
-            env={**os.environ, **environment}))
+      process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                 text=True, cwd=ROOT, env={**os.environ, **environment})
+      self.processes.append(process)
+      self._outputs.append(self._readers.submit(process.stdout.read))
     return self
 
   def __exit__(self, *_):
     for process in self.processes:
       process.kill()
       process.wait()
+    self._readers.shutdown()
     self._server.stop()
 
-  def output(self, rank):
-    """Return what a rank has printed so far."""
-    return self._outputs[rank].read_text()
-
-  def code(self, rank, timeout=60):
-    """Return the exit code of a rank, once it has ended."""
+  def end(self, rank, timeout=60):
+    """Return (exit code, what it printed) of a rank, which has to end by itself."""
     try:
-      return self.processes[rank].wait(timeout)
+      return self.processes[rank].wait(timeout), self._outputs[rank].result(timeout)
     except subprocess.TimeoutExpired:
-      return pytest.fail(f'rank {rank} goes on:\n{self.output(rank)[-3000:]}')
+      self.__exit__()
+      return pytest.fail(f'rank {rank} goes on:\n{self._outputs[rank].result()[-3000:]}')

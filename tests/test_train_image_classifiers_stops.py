@@ -1,20 +1,22 @@
-"""How ranks end that are killed, asked to stop, or stand still: all together, and resumable."""
-import contextlib
+"""How ranks end that are killed, fail, are asked to stop, or stand still: all, and resumable.
+
+No launcher ends the others here: each rank has to come to its own end.
+"""
 import os
-import pathlib
 import signal
+import sys
 
 import pytest
 
+from images.utils import run_utils
 from tests import command_line, launch
 
-TWO_RANKS = launch.horovodrun(2)
 ENDLESS = {**command_line.TINY, 'enable_paisoar': True, 'stop_at_step': 10**6, 'num_epochs': 10**6,
            'log_loss_every_n_iters': 10**6, 'save_checkpoint_every_n_iters': 100}
+HOST = os.uname().nodename
+ANOTHER = 'TrainingError: another rank has ended, for a reason that stands in its own output; '
 
-pytestmark = [
-    pytest.mark.slow, launch.needs_horovod,
-    pytest.mark.skipif(not os.path.isdir('/proc/self'), reason='finds ranks in /proc of Linux')]
+pytestmark = [pytest.mark.slow, launch.needs_horovod]
 
 
 @pytest.fixture(scope='module')
@@ -23,61 +25,110 @@ def data(tmp_path_factory):
   return command_line.write_dataset(tmp_path_factory.mktemp('data'))
 
 
-def process_of_rank(rank, output_dir):
-  """Return the id of the process that trains as `rank` in `output_dir`; None if it is gone."""
-  for folder in pathlib.Path('/proc').glob('[0-9]*'):
-    with contextlib.suppress(OSError):
-      words = (folder / 'cmdline').read_bytes().split(b'\0')
-      environment = (folder / 'environ').read_bytes().split(b'\0')
-      if (words[1:2] == [str(command_line.SCRIPT).encode()]
-          and f'--output_dir={output_dir}'.encode() in words
-          and f'HOROVOD_RANK={rank}'.encode() in environment):
-        return int(folder.name)
-  return None
+def train(data, output_dir, *wrong, **values):
+  """Return the Ranks of an endless training run.
+
+  Args:
+    wrong: what one of them does wrong: rank, how and where, as of tests/misbehave.py.
+    **values: flags, over those of ENDLESS.
+  """
+  script = ['-m', 'tests.misbehave', *map(str, wrong)] if wrong else [str(command_line.SCRIPT)]
+  values = {**ENDLESS, 'dataset_dir': data, 'output_dir': output_dir, **values}
+  return launch.Ranks([sys.executable, *script, *command_line.arguments(values)])
 
 
-def signal_rank(rank, number, values):
-  """Train on two ranks, send one a signal after a checkpoint; return (exit code, output)."""
-  output_dir = values['output_dir']
-  process = command_line.start({**ENDLESS, **values}, launcher=TWO_RANKS)
-  try:
-    command_line.wait_for(output_dir / 'model.ckpt-100.index', process, seconds=120)
-    os.kill(process_of_rank(rank, output_dir), number)
-    output, _ = process.communicate(timeout=60)
-  finally:
-    command_line.kill(process)
-  assert process.returncode != 0
-  assert process_of_rank(0, output_dir) is process_of_rank(1, output_dir) is None
-  return output
+def signal_rank(run, rank, number, output_dir):
+  """Send a rank a signal when the checkpoint of step 100 is whole."""
+  command_line.wait_for(output_dir / 'model.ckpt-200.index', run.processes[0])
+  run.processes[rank].send_signal(number)
 
 
-def test_a_killed_rank_ends_the_other(data, tmp_path):
-  signal_rank(1, signal.SIGKILL, {'dataset_dir': data, 'output_dir': tmp_path})
+def check_lines(output):
+  """Every line of rank 1 has its number, those of TensorFlow and of tracebacks too."""
+  lines = output.splitlines()
+  assert lines
+  assert [line for line in lines if not line.startswith('[rank 1] ')] == []
 
 
 @pytest.mark.parametrize('rank', [0, 1])
-def test_a_frozen_rank_ends_the_other_and_is_named(data, tmp_path, rank):
-  output = signal_rank(rank, signal.SIGSTOP, {'dataset_dir': data, 'output_dir': tmp_path,
-                                              'stall_limit_secs': 5})
-  assert 'no step has ended for 5 s, the limit of --stall_limit_secs: ' in output
-  assert f': rank {rank} on {os.uname().nodename} does not answer; the newest checkpoint' in output
-  assert f'Process name: {1 - rank}\nExit code: 70' in output
+def test_a_killed_rank_ends_the_other(data, tmp_path, rank):
+  with train(data, tmp_path) as run:
+    signal_rank(run, rank, signal.SIGKILL, tmp_path)
+    code, output = run.end(1 - rank)
+  assert code == 1
+  path, step, _ = run_utils.newest_checkpoint(str(tmp_path))
+  assert step >= 100
+  assert f'{ANOTHER}the newest checkpoint, {path}, is whole.' in output.splitlines()[-1]
+  if rank == 0:
+    check_lines(output)
+    command_line.main(**{**ENDLESS, 'dataset_dir': data, 'output_dir': tmp_path,
+                         'enable_paisoar': False, 'stop_at_step': step + 1})
+    resumed = command_line.variables(tmp_path / f'model.ckpt-{step + 1}')
+    assert resumed['global_step'] == step + 1
 
 
-def test_sigterm_to_any_rank_saves_and_another_number_of_ranks_resumes(data, tmp_path):
-  values = {'dataset_dir': data, 'output_dir': tmp_path}
-  output = signal_rank(1, signal.SIGTERM, values)
-  assert '[rank 1] ' in output
-  assert 'rank 1 got SIGTERM: all ranks stop after this step' in output
-  # horovodrun reports the rank that ended first, and may end the other before it leaves.
-  assert '\nExit code: 75\n' in output
-  step = max(int(path.stem.rpartition('-')[2]) for path in tmp_path.glob('*.index'))
-  assert f'stopped at step {step} of {10**6}, checkpoint {tmp_path}/model.ckpt-{step}' in output
-  saved = command_line.variables(tmp_path / f'model.ckpt-{step}')
-  assert saved['input_position'] == step * 4 * 2
+IN_TRAINING = 'images.utils.stop_utils.StopAtSignalHook.after_run'
 
-  code, output = command_line.run({**ENDLESS, **values, 'stop_at_step': step + 2},
-                                  launcher=launch.horovodrun(3))
+
+@pytest.mark.parametrize(('how', 'where', 'reason', 'of_the_chief'), [
+    ('raise', IN_TRAINING, 'OSError: this rank has failed', ANOTHER),
+    ('nan', 'tensorflow.compat.v1.losses.get_regularization_loss',
+     'TrainingError: step 1: the loss is nan on rank 1; ',
+     'TrainingError: step 1: the loss is nan on rank 1; ')])
+def test_a_rank_that_fails_ends_the_other(data, tmp_path, how, where, reason, of_the_chief):
+  with train(data, tmp_path, 1, how, where) as run:
+    (chief_code, chief), (code, output) = run.end(0), run.end(1)
+  assert (chief_code, code) == (1, 1)
+  assert of_the_chief in chief.splitlines()[-1]
+  assert reason in output.splitlines()[-1]
+  check_lines(output)
+
+
+@pytest.mark.parametrize(('wrong', 'words'), [
+    ((1, 'freeze', 'images.utils.run_utils.resume_point'),
+     'does not answer; the same command goes on from the newest checkpoint, if any'),
+    ((0, 'freeze', IN_TRAINING), 'does not answer; the newest checkpoint, '),
+    ((1, 'hang', IN_TRAINING),
+     'has not begun the step that others are in; the newest checkpoint, '),
+    # The chief, which saves and reports, comes to the end of its process later.
+    ((1, 'freeze', 'train_image_classifiers.report_end'), 'does not answer; its work is done')])
+def test_a_rank_that_stands_still_ends_the_other_and_is_named(data, tmp_path, wrong, words):
+  """Before training, in it, and at its end."""
+  with train(data, tmp_path, *wrong, stall_limit_secs=8, stop_at_step=3) as run:
+    other = 1 - wrong[0]
+    code, output = run.end(other)
+  assert code == 70, output
+  assert (f'rank {other} on {HOST}: nothing has moved for 8 s, the limit of --stall_limit_secs: '
+          f'rank {wrong[0]} on {HOST} {words}' in output)
+
+
+def test_a_rank_that_freezes_in_an_evaluation(data, tmp_path):
+  command_line.main(dataset_dir=data, output_dir=tmp_path, stop_at_step=1)
+  with train(data, tmp_path, 1, 'freeze', 'images.utils.inference_utils.restored_session',
+             task_type='evaluate', stall_limit_secs=4) as run:
+    code, output = run.end(0)
+  assert code == 70, output
+  assert f'the limit of --stall_limit_secs: rank 1 on {HOST} does not answer; ' in output
+  assert not (tmp_path / 'evaluation.json').exists()
+
+
+@pytest.mark.parametrize('rank', [0, 1])
+def test_sigterm_to_any_rank_saves_and_another_number_of_ranks_resumes(data, tmp_path, rank):
+  with train(data, tmp_path) as run:
+    signal_rank(run, rank, signal.SIGTERM, tmp_path)
+    ends = [run.end(0), run.end(1)]
+  assert [code for code, _ in ends] == [75, 75]
+  assert f'rank {rank} got SIGTERM: all ranks stop after this step' in ends[rank][1]
+  assert 'got SIGTERM' not in ends[1 - rank][1]
+  check_lines(ends[1][1])
+  _, step, position = run_utils.newest_checkpoint(str(tmp_path))
+  assert (f'stopped at step {step} of {10**6}, checkpoint {tmp_path}/model.ckpt-{step}\n'
+          in ends[0][1])
+  assert position == step * 4 * 2
+  if rank == 0:
+    return
+  code, output = command_line.run({**ENDLESS, 'dataset_dir': data, 'output_dir': tmp_path,
+                                   'stop_at_step': step + 2}, launcher=launch.horovodrun(3))
   assert code == 0, output
   assert f'steps {step} to {step + 2}, resuming {tmp_path}/model.ckpt-{step}' in output
   # From a multiple of the three ranks on: up to two records are taken again.
