@@ -17,6 +17,10 @@ from images.utils.tf1 import tf
 
 EXIT_STALLED = 70  # As in sysexits.h: an internal error.
 
+# A rank goes on answering for a while, lest the others, which find out at about the same time,
+# take it for the one that hangs.
+_LINGER_SECS = 6.0
+
 
 class _Watch:
   """How far this process has come, and a thread that ends it where it waits too long.
@@ -67,6 +71,7 @@ class _Watch:
                     '%s; %s', self._rank, self._roll_call.place.host, self._limit, late,
                     self.describe())
       sys.stderr.flush()
+      time.sleep(_LINGER_SECS)
     finally:
       os._exit(EXIT_STALLED)
 

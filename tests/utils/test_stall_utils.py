@@ -109,6 +109,7 @@ def test_all_ranks_pass_the_same_places(watch):
 def test_what_is_said_at_the_end(watch, monkeypatch, caplog, places, states, words):
   codes = []
   monkeypatch.setattr(os, '_exit', codes.append)
+  monkeypatch.setattr(stall_utils, '_LINGER_SECS', 0)
   watch._roll_call.places = [watch._roll_call.place._replace(host=host) for host in places]
   with stall_utils.waiting(lambda: 'all is saved'):
     watch._end(states)
