@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 import socket
@@ -6,6 +7,7 @@ import socket
 import numpy as np
 import pytest
 
+from images.utils import cluster_utils
 from images.utils.tf1 import tf
 from tests import command_line
 from tests.utils.test_checkpoint_utils import save
@@ -162,6 +164,31 @@ def test_unusual_values(tmp_path, monkeypatch, caplog):
   assert json.loads((tmp_path / 'my run' / 'evaluation.json').read_text())['top_1'] == 1
   command_line.main(**{**values, 'output_dir': 'no hooks'}, hooks='')
   assert 'done, without a checkpoint: --hooks has no CheckpointSaverHook' in caplog.text
+
+
+def test_what_ranks_must_agree_on(data, tmp_path, monkeypatch):
+  facts = {}
+  monkeypatch.setattr(cluster_utils, 'check_agreement', facts.__setitem__)
+  command_line.main(dataset_dir=data, output_dir=tmp_path, stop_at_step=1)
+  assert list(facts) == ['code', 'flags', 'data', 'variables']
+  assert 'images/models/lenet.py' in facts['code']
+  assert facts['flags']['--batch_size'] == 4
+  size = os.path.getsize(f'{data}/cifar10_train.tfrecord')
+  assert facts['data'][f'{data}/cifar10_train.tfrecord'] == f'40 records, {size} bytes'
+  assert facts['data']['manifest, cifar10_test.tfrecord']['records'] == 21
+  assert facts['data']['manifest, classes'] == command_line.DIGITS
+  assert facts['variables']['LeNet/conv1/weights'] == '[5, 5, 3, 32] float32, trainable'
+  assert facts['variables']['global_step'] == '[] int64'
+
+
+@pytest.mark.parametrize('task_type', ['predict', 'export'])
+def test_what_the_chief_does_alone(tmp_path, monkeypatch, task_type):
+  """Another rank does not even look for a checkpoint."""
+  with pytest.raises(FileNotFoundError):
+    command_line.main(task_type=task_type, output_dir=tmp_path)
+  monkeypatch.setattr(cluster_utils, 'rank', lambda: 1)
+  command_line.main(task_type=task_type, output_dir=tmp_path)
+  assert not list(tmp_path.iterdir())
 
 
 def test_epochs_end_training_too(data, tmp_path):

@@ -1,5 +1,7 @@
+import hashlib
 import json
 import os
+import pathlib
 import platform
 import re
 
@@ -19,6 +21,16 @@ def save(folder, *, step, position=None):
     session.run(tf.train.get_global_step().assign(step))
     return tf.train.Saver(save_relative_paths=True).save(
         session, f'{folder}/model.ckpt', global_step=step)
+
+
+def test_the_code_is_that_of_the_project():
+  root = pathlib.Path(run_utils.__file__).parents[2]
+  code = run_utils.code()
+  assert {'flags.py', 'train_image_classifiers.py', 'images/utils/run_utils.py',
+          'images/models/lenet.py'} < set(code)
+  assert all(name.startswith('images/') or '/' not in name for name in code)
+  digest = hashlib.sha256((root / 'images/models/lenet.py').read_bytes()).hexdigest()
+  assert code['images/models/lenet.py'] == digest[:8]
 
 
 def test_a_given_directory_is_made(tmp_path):
