@@ -12,24 +12,30 @@ import numpy as np
 from images.datasets import dataset_factory
 from images.models import model_factory
 from images.preprocessing import preprocessing_factory
-from images.utils import cluster_utils, hooks_utils, paisoar
+from images.utils import cluster_utils, hooks_utils, loss_scale, paisoar
 from images.utils.tf1 import tf
 
 STEPS = 20
 GLOBAL_BATCH = 12
 
-# name -> (arguments of the optimizer, loss scale)
+# name -> (arguments of the optimizer, loss scale; 0 is one that adapts)
 CASES = {
     'plain': ({}, 1.0),
     'clipped, static scale': ({'clip_norm': 0.5}, 1024.0),
-    'dynamic scale': ({}, 0),
+    'clipped, dynamic scale': ({'clip_norm': 0.5}, 0),
+    'accumulated': ({'accumulate_steps': 2}, 1.0),
     'accumulated, clipped, dynamic scale': ({'accumulate_steps': 2, 'clip_norm': 0.5}, 0),
+    'overflowing': ({}, 0),
 }
+# The scale that 'overflowing' starts with, and how many steps it then skips.
+OVERFLOWING, SKIPPED = 2.0 ** 17, 2
 
 
-def train(folder, options, loss_scale):
+def train(folder, case):
   """Return the weights, a dict of arrays, after STEPS steps of gradient descent."""
-  runs = options.get('accumulate_steps', 1)
+  options, scale = CASES[case]
+  runs, overflows = options.get('accumulate_steps', 1), case == 'overflowing'
+  loss_scale.INITIAL_SCALE = OVERFLOWING if overflows else 2.0 ** 15
   with tf.Graph().as_default():
     tf.set_random_seed(1)
     network_fn = model_factory.get_network_fn('lenet', 10, weight_decay=0.01, is_training=True)
@@ -42,23 +48,29 @@ def train(folder, options, loss_scale):
     def loss_fn():
       images, labels = iterator.get_next()
       logits, _ = network_fn(images, dropout_keep_prob=1.0)
-      return (tf.losses.sparse_softmax_cross_entropy(labels, logits)
-              + tf.losses.get_regularization_loss())
+      loss = tf.losses.sparse_softmax_cross_entropy(labels, logits)
+      if overflows:
+        # Its gradient is the scale, in float16, where it is infinite from 2 ** 16 on.
+        biases = tf.global_variables('LeNet/fc4/biases')[0]
+        loss += tf.reduce_sum(tf.cast(tf.cast(biases, tf.float16), tf.float32))
+      return loss + tf.losses.get_regularization_loss()
 
     global_step = tf.train.get_or_create_global_step()
-    train_op = opt.minimize(opt.compute_loss(loss_fn, loss_scale), global_step)
+    train_op = opt.minimize(opt.compute_loss(loss_fn, scale), global_step)
     with tf.train.MonitoredTrainingSession(hooks=[hooks_utils.BroadcastGlobalVariablesHook()],
                                            config=cluster_utils.session_config()) as session:
-      for _ in range(STEPS * runs):
+      for _ in range(STEPS * runs + (SKIPPED if overflows else 0)):
         session.run(train_op)
       assert session.run(global_step) == STEPS
+      if overflows:
+        assert session.run(opt.loss_scale.value) == OVERFLOWING / 2 ** SKIPPED
       return {v.op.name: session.run(v) for v in tf.trainable_variables()}
 
 
 def train_all(folder):
   """Return the weights of all cases, a dict of arrays."""
-  return {f'{case}: {name}': value for case, (options, loss_scale) in CASES.items()
-          for name, value in train(folder, options, loss_scale).items()}
+  return {f'{case}: {name}': value for case in CASES
+          for name, value in train(folder, case).items()}
 
 
 if __name__ == '__main__':

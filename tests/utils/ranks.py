@@ -1,7 +1,7 @@
 """What test_ranks.py runs on two ranks; each prints a JSON line of what it has seen.
 
-Called as `horovodrun -np 2 python -m tests.utils.ranks`. The training is a linear
-regression on a batch of 8 that the ranks share evenly.
+Called as `horovodrun -np 2 python -m tests.utils.ranks FOLDER`. The training is a linear
+regression on a batch of 8 that the ranks share evenly; in FOLDER is a data set of FILES.
 """
 import contextlib
 import json
@@ -9,10 +9,13 @@ import sys
 
 import numpy as np
 
+from images.datasets import dataset_factory
+from images.preprocessing import preprocessing_factory
 from images.utils import cluster_utils, paisoar
 from images.utils.tf1 import slim, tf
 
 STEPS = 4
+FILES = {'one.tfrecord': [*range(5)], 'two.tfrecord': [*range(5, 16)]}  # Their labels.
 RANDOM = np.random.default_rng(0)
 BATCHES = RANDOM.normal(size=[STEPS, 8, 3]).astype(np.float32)
 TARGETS = RANDOM.normal(size=[STEPS, 8, 1]).astype(np.float32)
@@ -24,10 +27,10 @@ def share(batch):
   return batch[cluster_utils.rank() * per_rank:][:per_rank]
 
 
-def build(scale, **options):
+def build(scale, *, momentum=0.0, **options):
   """Return (x, y, loss, mean loss, opt, train_op) of the regression."""
   x, y = tf.placeholder(tf.float32, [None, 3]), tf.placeholder(tf.float32, [None, 1])
-  opt = paisoar.ReplicatedVarsOptimizer(tf.train.GradientDescentOptimizer(0.3), clip_norm=1.0,
+  opt = paisoar.ReplicatedVarsOptimizer(tf.train.MomentumOptimizer(0.3, momentum), clip_norm=1.0,
                                         **options)
 
   def loss_fn():
@@ -54,6 +57,7 @@ def train(scale, *, poisoned_step=None, **options):
     session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
     session.run(cluster_utils.broadcast_global_variables())
     [w] = tf.global_variables('w:')
+    [slot] = tf.global_variables('w/Momentum')
     [average] = tf.global_variables('side/moving_mean')
     for step in range(STEPS):
       feed = {x: share(BATCHES[step]).copy(), y: share(TARGETS[step])}
@@ -62,7 +66,8 @@ def train(scale, *, poisoned_step=None, **options):
       values = session.run([loss, mean_loss, opt.finite, train_op], feed)
       trace.append({
           'loss': float(values[0]), 'mean_loss': float(values[1]), 'finite': bool(values[2]),
-          'w': session.run(w).ravel().tolist(), 'average': session.run(average).tolist(),
+          'w': session.run(w).ravel().tolist(), 'slot': session.run(slot).ravel().tolist(),
+          'average': session.run(average).tolist(),
           'global_step': int(session.run(tf.train.get_global_step())),
           'scale': float(session.run(opt.loss_scale.value))})
   return trace
@@ -97,15 +102,26 @@ def disagreement():
   return None
 
 
+def epoch_of_files(folder):
+  """Return the labels of the records that this rank takes in the steps that make an epoch."""
+  with tf.Graph().as_default(), tf.Session(config=cluster_utils.session_config()) as session:
+    _, labels = dataset_factory.get_dataset_iterator(
+        'cifar10', 8, preprocessing_factory.get_preprocessing('lenet', is_training=True),
+        dataset_factory.get_data_sources('cifar10', folder, ','.join(FILES)), num_classes=16,
+        batch_size=2, seed=1).get_next()
+    session.run([tf.tables_initializer(), tf.global_variables_initializer()])
+    return [int(label) for _ in range(8 // cluster_utils.size()) for label in session.run(labels)]
+
+
 def main():
   tf.logging.set_verbosity(tf.logging.ERROR)
   cluster_utils.init(enable_paisoar=True)
   seen = {'collectives': collectives(), 'plain': train(1.0), 'scaled': train(1024.0),
-          'poisoned': train(0, poisoned_step=1),
+          'poisoned': train(0, poisoned_step=1, momentum=0.9),
           'compressed': train(1.0, gradient_compression='fp16'),
           'accumulated': train(1024.0, accumulate_steps=2),
           'accumulated, poisoned': train(0, accumulate_steps=2, poisoned_step=0),
-          'disagreement': disagreement()}
+          'disagreement': disagreement(), 'epoch': epoch_of_files(sys.argv[1])}
   with contextlib.suppress(BrokenPipeError):
     sys.stdout.write('\n' + json.dumps(seen) + '\n')
 

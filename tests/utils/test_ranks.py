@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 
 from tests import launch
+from tests.datasets import make_data
 from tests.utils import ranks
 
 pytestmark = [pytest.mark.slow, launch.needs_horovod]
 
 
 @pytest.fixture(scope='module')
-def pair():
+def pair(tmp_path_factory):
   """What two ranks with half of the batch each have seen, in their order."""
-  output = launch.run_module(2, 'tests.utils.ranks')
+  folder = tmp_path_factory.mktemp('data')
+  make_data.write_dataset(folder, 'cifar10', ranks.FILES, classes=[*'0123456789abcdef'], size=8)
+  output = launch.run_module(2, 'tests.utils.ranks', folder)
   lines = [line[line.index('{'):] for line in output.splitlines() if '{"collectives"' in line]
   return sorted(map(json.loads, lines), key=lambda seen: seen['collectives']['rank'])
 
@@ -74,8 +77,8 @@ def test_an_infinite_gradient_on_one_rank_makes_all_skip_the_step(pair):
     assert [step['finite'] for step in trace] == [True, False, True, True]
     assert [step['global_step'] for step in trace] == [1, 1, 2, 3]
     assert [step['scale'] for step in trace] == [2.0 ** 15] + [2.0 ** 14] * 3
-    assert trace[1]['w'] == trace[0]['w'] != trace[2]['w']
-    assert trace[1]['average'] == trace[0]['average'] != trace[2]['average']
+    for name in ('w', 'slot', 'average'):
+      assert trace[1][name] == trace[0][name] != trace[2][name]
   assert [step['w'] for step in pair[0]['poisoned']] == [step['w'] for step in pair[1]['poisoned']]
   # It was the batch of the second rank alone.
   assert np.isfinite(pair[0]['poisoned'][1]['loss'])
@@ -118,6 +121,12 @@ def test_an_overflow_in_one_micro_batch_discards_its_step_alone(pair):
     assert trace[1]['w'] == [0.0, 0.5, 1.0] != trace[3]['w']
     assert trace[1]['average'] == [0.0, 0.0, 0.0]
     np.testing.assert_allclose(trace[3]['average'], ranks.BATCHES[2:].mean((0, 1)) / 2, rtol=1e-4)
+
+
+def test_each_record_of_uneven_files_is_taken_once_in_as_many_steps_of_each_rank(pair):
+  first, second = pair[0]['epoch'], pair[1]['epoch']
+  assert len(first) == len(second) == 8
+  assert sorted(first + second) == [*range(16)]
 
 
 def test_what_ranks_disagree_on_is_named_on_all(pair):
