@@ -85,20 +85,18 @@ def test_a_rank_that_fails_ends_the_other(data, tmp_path, how, where, reason, of
 
 
 @pytest.mark.parametrize(('wrong', 'words'), [
-    ((1, 'freeze', 'images.utils.run_utils.resume_point'),
+    ((0, 'freeze', 'images.utils.run_utils.resume_point'),
      'does not answer; the same command goes on from the newest checkpoint, if any'),
-    ((0, 'freeze', IN_TRAINING), 'does not answer; the newest checkpoint, '),
     ((1, 'hang', IN_TRAINING),
      'has not begun the step that others are in; the newest checkpoint, '),
-    # The chief, which saves and reports, comes to the end of its process later.
     ((1, 'freeze', 'train_image_classifiers.report_end'), 'does not answer; its work is done')])
 def test_a_rank_that_stands_still_ends_the_other_and_is_named(data, tmp_path, wrong, words):
   """Before training, in it, and at its end."""
-  with train(data, tmp_path, *wrong, stall_limit_secs=8, stop_at_step=3) as run:
+  with train(data, tmp_path, *wrong, stall_limit_secs=6, stop_at_step=3) as run:
     other = 1 - wrong[0]
     code, output = run.end(other)
   assert code == 70, output
-  assert (f'rank {other} on {HOST}: nothing has moved for 8 s, the limit of --stall_limit_secs: '
+  assert (f'rank {other} on {HOST}: nothing has moved for 6 s, the limit of --stall_limit_secs: '
           f'rank {wrong[0]} on {HOST} {words}' in output)
 
 

@@ -19,7 +19,7 @@ EXIT_STALLED = 70  # As in sysexits.h: an internal error.
 
 # A rank goes on answering for a while, lest the others, which find out at about the same time,
 # take it for the one that hangs.
-_LINGER_SECS = 6.0
+_LINGER_SECS = 4.0
 
 
 class _Watch:
