@@ -2,15 +2,14 @@
 import numpy as np
 import pytest
 
-from tests import command_line, launch
+from tests import launch
 from tests.utils import equal_ranks
 
 pytestmark = [pytest.mark.slow, launch.needs_horovod]
 
 
-def test_weights_after_20_steps_over_five_epochs(tmp_path):
-  command_line.write_dataset(tmp_path)
-  single = equal_ranks.train_all(str(tmp_path))
+def test_weights_after_20_steps_over_six_epochs(tmp_path):
+  single = equal_ranks.train_all()
   for ranks in (2, 3):
     launch.run_module(ranks, 'tests.utils.equal_ranks', tmp_path)
     weights = np.load(tmp_path / f'ranks-{ranks}.npz')
