@@ -77,6 +77,7 @@ def train():
         tf.train.MonitoredTrainingSession(
             checkpoint_dir=plan.output_dir if cluster_utils.is_chief() else None,
             hooks=hooks,
+            scaffold=run_utils.scaffold(),
             save_checkpoint_secs=None,
             save_summaries_steps=FLAGS.log_loss_every_n_iters,
             log_step_count_steps=None,

@@ -179,7 +179,7 @@ def random_window(size, extent, *, draw):
 
 def mirror_if(image, mirrored):
   """Return the decoded `image`, left and right exchanged where `mirrored`, a bool scalar."""
-  return tf.reverse(image, axis=tf.range(1, 1 + tf.cast(mirrored, tf.int32)))
+  return tf.cond(mirrored, lambda: tf.reverse(image, axis=[1]), lambda: image)
 
 
 def resize(image, height, width, method=tf.image.ResizeMethod.BILINEAR):

@@ -121,7 +121,8 @@ def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, 
   prepare = preparation_utils.preparer(
       parse_fn, preprocessing_fn, image_size=image_size, num_classes=num_classes, seed=seed,
       labels_offset=labels_offset, group=group)
-  dataset = dataset.map(prepare, num_parallel_calls=-(-images_at_a_time // group))
+  dataset = dataset.map(prepare, num_parallel_calls=min(num_preprocessing_threads,
+                                                        -(-images_at_a_time // group)))
   dataset = preparation_utils.count_bad(dataset, max_bad_fraction, max(1, sum(counts) // size))
   dataset = dataset.map(preparation_utils.good_ones)
   dataset = dataset.rebatch(batch_size, drop_remainder=True).prefetch(prefetch_buffer_size)

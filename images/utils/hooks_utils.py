@@ -6,7 +6,7 @@ import time
 
 from absl import logging
 
-from images.utils import cluster_utils, name_utils, stall_utils, stop_utils
+from images.utils import cluster_utils, name_utils, stall_utils, stop_utils, summary_utils
 from images.utils.error_utils import TrainingError, last_checkpoint
 from images.utils.tf1 import tf
 
@@ -50,9 +50,6 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
                  learning_rate=learning_rate, skipped=skipped, finite=opt.finite,
                  complete=opt.complete, loss_scale=opt.loss_scale.value,
                  dynamic=opt.loss_scale.is_dynamic)
-  for name in ('loss', 'accuracy', 'learning_rate', 'loss_scale'):
-    if tensors.get(name) is not None:
-      tf.summary.scalar(name, tensors[name])
   with tf.control_dependencies([train_op]):
     tensors['step'] = tf.identity(tf.train.get_global_step().read_value())
   return tensors
@@ -63,8 +60,8 @@ def get_hooks(names, run):
 
   First come the hooks that every run has: word of its progress for the watch over stalls,
   equal variables on all ranks, the guard against values that are not finite, which has to
-  stand before a hook that saves, and the ends at a signal and at the last step, without
-  which a run would go on for ever.
+  stand before a hook that saves, the end at a signal, the event file, and the end at the last
+  step, without which a run would go on for ever.
 
   Args:
     names: string, comma-separated keys of HOOKS.
@@ -76,9 +73,10 @@ def get_hooks(names, run):
   names = ['StopAtStepHook', *(name.strip() for name in names.split(',') if name.strip())]
   builders = [name_utils.lookup(HOOKS, name, 'hook (--hooks)') for name in dict.fromkeys(names)]
   hooks = [builder(run) for builder in builders]
-  return [stall_utils.ReachHook(), BroadcastGlobalVariablesHook(),
-          FiniteTrainingHook(run.tensors, run.output_dir), stop_utils.StopAtSignalHook(run.tensors),
-          *(hook for hook in hooks if hook is not None)]
+  return [hook for hook in (
+      stall_utils.ReachHook(), BroadcastGlobalVariablesHook(),
+      FiniteTrainingHook(run.tensors, run.output_dir), stop_utils.StopAtSignalHook(run.tensors),
+      _summary_hook(run), *hooks) if hook is not None]
 
 
 class BroadcastGlobalVariablesHook(tf.train.SessionRunHook):
@@ -197,6 +195,12 @@ class LoggingTensorHook(tf.train.SessionRunHook):
       logging.warning('training waits for images: raise --num_preprocessing_threads where cores '
                       'are idle, and --prefetch_buffer_size where their supply is uneven')
     self._logged_step, self._started, self._waited = step, (step, now), 0.0
+
+
+def _summary_hook(run):
+  if not cluster_utils.is_chief():
+    return None
+  return summary_utils.SummaryHook(run.tensors, run.output_dir, run.log_loss_every_n_iters)
 
 
 def _stop_at_step_hook(run):

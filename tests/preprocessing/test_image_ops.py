@@ -53,7 +53,8 @@ def test_draws_are_uniform_and_follow_from_the_seed(run):
 
 def test_mirrors_where_asked_to(run):
   image = noise(5, 7)
-  kept, mirrored = run([image_ops.mirror_if(image, choice) for choice in (False, True)])
+  kept, mirrored = run([image_ops.mirror_if(tf.constant(image), tf.constant(choice))
+                        for choice in (False, True)])
   np.testing.assert_array_equal(kept, image)
   np.testing.assert_array_equal(mirrored, image[:, ::-1])
 

@@ -283,12 +283,3 @@ def test_a_lost_session_is_an_error():
 
 def test_the_table_holds_the_default_of_the_flag():
   assert list(hooks_utils.HOOKS) == DEFAULT.split(',')
-
-
-def test_summaries():
-  with tf.Graph().as_default(), tf.Session() as session:
-    build(loss_scale=2.0)
-    session.run(tf.global_variables_initializer())
-    summary = tf.Summary.FromString(session.run(tf.summary.merge_all()))
-  assert {value.tag: value.simple_value for value in summary.value} == {
-      'loss': 6.0, 'accuracy': 0.25, 'learning_rate': 0.5, 'loss_scale': 2.0}

@@ -1,0 +1,37 @@
+"""Writes the numbers of training steps to the event file, for TensorBoard."""
+from images.utils.tf1 import tf
+
+_TAGS = ('loss', 'accuracy', 'learning_rate', 'loss_scale')
+
+
+class SummaryHook(tf.train.SessionRunHook):
+  """Writes loss, accuracy, learning rate and loss scale every so many steps, from the first.
+
+  The same tensors are fetched in every step. With an operation that is fetched in some steps
+  only, TensorFlow prepares the graph twice, which takes many seconds for a large network.
+  """
+
+  def __init__(self, tensors, output_dir, every_n_iters):
+    """Write of `tensors` those that are there; 'step' and 'complete' (bool) are needed."""
+    self._tensors = {name: tensors[name] for name in (*_TAGS, 'step', 'complete')
+                     if tensors.get(name) is not None}
+    self._output_dir = output_dir
+    self._every_n_iters = every_n_iters
+    self._writer = None
+
+  def begin(self):
+    self._writer = tf.summary.FileWriterCache.get(self._output_dir)
+
+  def before_run(self, run_context):
+    return tf.train.SessionRunArgs(self._tensors)
+
+  def after_run(self, run_context, run_values):
+    values = run_values.results
+    step = int(values['step'])
+    if values['complete'] and (step == 1 or step % self._every_n_iters == 0):
+      self._writer.add_summary(tf.Summary(value=[
+          tf.Summary.Value(tag=name, simple_value=values[name])
+          for name in _TAGS if name in values]), step)
+
+  def end(self, session):
+    self._writer.flush()

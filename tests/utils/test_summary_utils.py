@@ -1,0 +1,26 @@
+"""What the event file holds of a run."""
+import pytest
+
+from images.utils import summary_utils
+from images.utils.tf1 import tf
+
+
+@pytest.mark.parametrize('micro_batches', [1, 2])
+def test_the_numbers_of_the_first_and_of_every_third_step(tmp_path, micro_batches):
+  with tf.Graph().as_default():
+    run = tf.train.get_or_create_global_step().assign_add(1)
+    step = (run + micro_batches - 1) // micro_batches
+    tensors = {'step': step, 'complete': tf.equal(run % micro_batches, 0),
+               'loss': 10.0 / tf.cast(step, tf.float32), 'learning_rate': tf.constant(0.5),
+               'accuracy': None}
+    hook = summary_utils.SummaryHook(tensors, str(tmp_path), 3)
+    with tf.train.MonitoredSession(hooks=[hook]) as session:
+      for _ in range(7 * micro_batches):
+        session.run(run)
+    assert not tf.get_collection(tf.GraphKeys.SUMMARIES)
+  (path,) = tmp_path.glob('events.out.tfevents.*')
+  found = {event.step: {value.tag: value.simple_value for value in event.summary.value}
+           for event in tf.train.summary_iterator(str(path)) if event.summary.value}
+  assert found == {1: {'loss': 10.0, 'learning_rate': 0.5},
+                   3: {'loss': pytest.approx(10 / 3), 'learning_rate': 0.5},
+                   6: {'loss': pytest.approx(10 / 6), 'learning_rate': 0.5}}
