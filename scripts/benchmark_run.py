@@ -1,0 +1,147 @@
+"""Measures what a training run costs beside its steps: its start, its memory, its input.
+
+  python scripts/benchmark_run.py --what=start --models=resnet_v1_50,nasnet_large
+  python scripts/benchmark_run.py --what=memory
+  python scripts/benchmark_run.py --what=input --dataset_dir=/tmp/data/flowers
+
+start     seconds from the command to the end of a run of one step, against those of
+          `import tensorflow` alone
+memory    the peak of a run, against that of the same step in a bare loop of TensorFlow
+input     images/s with photos that one core prepares while another trains, against random
+          images in memory with one core that trains
+
+What is compared takes turns, in processes of its own: compare the ratios, not the times.
+"""
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from absl import app, flags
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+  """Define the flags of this script."""
+  flags.DEFINE_enum('what', 'start', sorted(MEASURES), 'What to measure.')
+  flags.DEFINE_list('models', ['resnet_v1_50'], 'Networks to measure.')
+  flags.DEFINE_integer('batch_size', 16, 'Images in a step, of memory and input.', lower_bound=1)
+  flags.DEFINE_integer('steps', 12, 'Steps of a run, of memory and input.', lower_bound=4)
+  flags.DEFINE_integer('rounds', 3, 'Turns that each takes.', lower_bound=1)
+  flags.DEFINE_string('dataset_name', 'flowers', 'Data set of input.')
+  flags.DEFINE_string('dataset_dir', None, 'Directory of its TFRecord files.')
+  flags.DEFINE_bool('bare', False, 'Run the bare loop that memory measures, and nothing else.')
+
+
+def train(model, steps, output_dir, *more):
+  """Return the command of a training run without checkpoints, float32, plain momentum."""
+  return [sys.executable, str(ROOT / 'train_image_classifiers.py'), '--enable_paisoar=False',
+          f'--model_name={model}', '--use_fp16=False', f'--stop_at_step={steps}',
+          '--log_loss_every_n_iters=2', '--hooks=StopAtStepHook,LoggingTensorHook',
+          '--optimizer=momentum', '--learning_rate=0.001', f'--output_dir={output_dir}', *more]
+
+
+def run(command, **environment):
+  """Run a command; return (seconds, peak resident bytes, output).
+
+  Raises:
+    RuntimeError: it failed; the message holds the end of its output.
+  """
+  started = time.time()
+  with tempfile.TemporaryFile('w+') as output:
+    process = subprocess.Popen(command, stdout=output, stderr=output, cwd=ROOT,
+                               env={**os.environ, **environment})
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.time() - started
+    output.seek(0)
+    text = output.read()
+  if status:
+    raise RuntimeError(f'{" ".join(command)} failed:\n{text[-2000:]}')
+  return seconds, usage.ru_maxrss * 1024, text
+
+
+def start(model, output_dir):
+  """Return the seconds of a run of one image, and those of the import."""
+  ours = run(train(model, 1, output_dir / 'run', '--batch_size=1'))
+  alone = run([sys.executable, '-c', 'import tensorflow'], TF_CPP_MIN_LOG_LEVEL='1')
+  return ours[0], alone[0], 's', 'import tensorflow'
+
+
+def memory(model, output_dir):
+  """Return the peak of a run and that of the bare loop, in GB."""
+  ours = run(train(model, FLAGS.steps, output_dir / 'run', f'--batch_size={FLAGS.batch_size}'))
+  bare = run([sys.executable, __file__, '--bare', f'--models={model}',
+              f'--batch_size={FLAGS.batch_size}', f'--steps={FLAGS.steps}'])
+  return ours[1] / 1e9, bare[1] / 1e9, 'GB', 'a bare loop'
+
+
+def hidden_input(model, output_dir):
+  """Return the images/s of a run on photos, and of one on random images."""
+  threads = {'TF_NUM_INTRAOP_THREADS': '1'}
+  common = [f'--batch_size={FLAGS.batch_size}', '--num_classes=1000']
+  photos = run(train(model, FLAGS.steps, output_dir / 'photos', *common,
+                     f'--dataset_name={FLAGS.dataset_name}', f'--dataset_dir={FLAGS.dataset_dir}',
+                     '--num_preprocessing_threads=1', '--prefetch_buffer_size=4'), **threads)
+  mock = run(train(model, FLAGS.steps, output_dir / 'mock', *common), **threads)
+  return speed(photos[2]), speed(mock[2]), 'images/s', 'random images'
+
+
+def speed(log):
+  """Return the median images/s of a log, without its first interval."""
+  found = [float(x.replace(',', '')) for x in re.findall(r'([\d.,]+) images/s', log)]
+  return statistics.median(found[1:])
+
+
+MEASURES = {'start': start, 'memory': memory, 'input': hidden_input}
+
+
+def bare_loop(model):
+  """Train `model` with TensorFlow alone, on the one batch of mock data."""
+  sys.path.insert(0, str(ROOT))
+  from images.models import model_factory
+  from images.utils.tf1 import tf
+  tf.disable_eager_execution()
+  network_fn = model_factory.get_network_fn(model, 100, is_training=True)
+  size = network_fn.default_image_size
+  images = tf.Variable(tf.random.uniform([FLAGS.batch_size, size, size, 3]), trainable=False)
+  logits, _ = network_fn(images)
+  labels = tf.zeros([FLAGS.batch_size], tf.int64)
+  loss = tf.losses.sparse_softmax_cross_entropy(labels, logits)
+  with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
+    step = tf.train.MomentumOptimizer(0.001, 0.9).minimize(loss)
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    for _ in range(FLAGS.steps):
+      session.run(step)
+
+
+def main(argv):
+  """Measure and print a table."""
+  if len(argv) > 1:
+    raise app.UsageError(f'unexpected arguments {argv[1:]}')
+  if FLAGS.bare:
+    bare_loop(FLAGS.models[0])
+    return
+  print('| network | a run | | compared with | ratio | lowest to highest |')
+  print('| --- | --- | --- | --- | --- | --- |')
+  for model in FLAGS.models:
+    turns = []
+    for _ in range(FLAGS.rounds):
+      with tempfile.TemporaryDirectory() as folder:
+        turns.append(MEASURES[FLAGS.what](model, pathlib.Path(folder)))
+    ratios = sorted(ours / other for ours, other, *_ in turns)
+    ours, other = (statistics.median(turn[k] for turn in turns) for k in (0, 1))
+    unit, name = turns[0][2:]
+    print(f'| {model} | {ours:.2f} {unit} | {other:.2f} {unit} | {name} | '
+          f'{statistics.median(ratios):.2f} | {ratios[0]:.2f} to {ratios[-1]:.2f} |', flush=True)
+
+
+if __name__ == '__main__':
+  define_flags()
+  app.run(main)
