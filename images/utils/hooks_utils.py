@@ -35,7 +35,8 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
     opt: ReplicatedVarsOptimizer.
     loss, accuracy, learning_rate: scalar float tensors.
     wait: scalar float tensor, seconds that the step has waited for its images, or None.
-    skipped: scalar integer tensor, undecodable images so far, or None.
+    skipped: scalar integer tensor, undecodable images of this rank so far, or None; all ranks'
+      together in the dict.
   """
   request = tf.placeholder_with_default(0.0, [], name='stop_request')
   lost = tf.cast(~tf.is_finite(loss), tf.float32) * tf.one_hot(
@@ -45,11 +46,15 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
     shared['accuracy'] = accuracy
   if wait is not None:
     shared['wait'] = tf.cast(wait, tf.float32)
+  if skipped is not None:
+    shared['skipped'] = tf.cast(skipped, tf.float32)
   means = dict(zip(shared, cluster_utils.mean_of_all(list(shared.values()))))
   tensors = dict(means, stop=means['stop'] > 0, stop_request=request, lost=means['lost'] > 0,
-                 learning_rate=learning_rate, skipped=skipped, finite=opt.finite,
-                 complete=opt.complete, loss_scale=opt.loss_scale.value,
-                 dynamic=opt.loss_scale.is_dynamic)
+                 learning_rate=learning_rate, finite=opt.finite, complete=opt.complete,
+                 loss_scale=opt.loss_scale.value, dynamic=opt.loss_scale.is_dynamic)
+  if skipped is not None:
+    of_all = tf.round(means['skipped'] * cluster_utils.size())
+    tensors['skipped'] = tf.cast(of_all, tf.int64)
   with tf.control_dependencies([train_op]):
     tensors['step'] = tf.identity(tf.train.get_global_step().read_value())
   return tensors
