@@ -38,7 +38,7 @@ def _in_words(error, data_files, output_dir):
             f'Free space and start the same command with --output_dir={output_dir} again')
   if isinstance(error, tf.errors.ResourceExhaustedError):
     return f'out of memory: {reason}. Lower --batch_size or --train_image_size'
-  if 'Horovod has been shut down' in reason:
+  if re.search('Horovod has been shut down|/gloo/', reason):
     return ('another rank has ended, for a reason that stands in its own output; '
             f'{last_checkpoint(output_dir)}. The same command with --output_dir={output_dir} '
             'resumes the run')

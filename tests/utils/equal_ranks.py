@@ -5,6 +5,7 @@ weights of each case to FOLDER/ranks-2.npz. The ranks share every global batch o
 """
 import pathlib
 import sys
+from unittest import mock
 
 import numpy as np
 
@@ -42,8 +43,8 @@ def train(case):
   """Return the weights, a dict of arrays, after STEPS steps of gradient descent."""
   options, scale = CASES[case]
   runs, overflows = options.get('accumulate_steps', 1), case == 'overflowing'
-  loss_scale.INITIAL_SCALE = OVERFLOWING if overflows else 2.0 ** 15
-  with tf.Graph().as_default():
+  initial = OVERFLOWING if overflows else loss_scale.INITIAL_SCALE
+  with mock.patch.object(loss_scale, 'INITIAL_SCALE', initial), tf.Graph().as_default():
     tf.set_random_seed(1)
     network_fn = model_factory.get_network_fn('lenet', 10, weight_decay=0.01, is_training=True)
     opt = paisoar.ReplicatedVarsOptimizer(tf.train.GradientDescentOptimizer(0.05), **options)

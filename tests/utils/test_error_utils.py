@@ -87,6 +87,18 @@ def test_a_record_that_is_no_example(tmp_path):
   assert paths[0] in str(error.value)
 
 
+@pytest.mark.parametrize('message', [
+    'Horovod has been shut down. This was caused by an exception on one of the ranks',
+    '[/tmp/horovod/third_party/gloo/gloo/transport/tcp/pair.cc:598] Connection closed by peer '
+    '[127.0.0.1]:11932'])
+def test_the_end_of_another_rank_whoever_notices_it(tmp_path, message):
+  with pytest.raises(TrainingError) as error, error_utils.explained([], str(tmp_path)):
+    raise tf.errors.UnknownError(None, None, message)
+  assert str(error.value) == (
+      'another rank has ended, for a reason that stands in its own output; no checkpoint was '
+      f'written yet. The same command with --output_dir={tmp_path} resumes the run')
+
+
 def test_other_errors_pass():
   with pytest.raises(KeyError), error_utils.explained([], 'runs'):
     raise KeyError('x')
