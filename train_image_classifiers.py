@@ -68,7 +68,8 @@ def train():
   with run_utils.owned(plan.output_dir), tf.Graph().as_default():
     tf.set_random_seed(FLAGS.seed)
     global_step = tf.train.get_or_create_global_step()
-    train_op, tensors = build_training(plan, global_step)
+    with run_utils.building():
+      train_op, tensors = build_training(plan, global_step)
     hooks = get_hooks(plan, tensors)
     check_ranks(plan)
     record_start(plan)

@@ -2,6 +2,7 @@
 import contextlib
 import datetime
 import fcntl
+import gc
 import hashlib
 import importlib.metadata
 import json
@@ -126,6 +127,20 @@ def code():
   files = [root / 'flags.py', root / 'train_image_classifiers.py', *root.glob('images/**/*.py')]
   return {str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest()[:8]
           for file in files}
+
+
+@contextlib.contextmanager
+def building():
+  """Keep Python's garbage collector from the graph, while it is built and ever after.
+
+  The collector would walk through all of it again and again, and find no garbage.
+  """
+  gc.disable()
+  try:
+    yield
+  finally:
+    gc.freeze()
+    gc.enable()
 
 
 def scaffold():
