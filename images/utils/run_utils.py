@@ -146,8 +146,8 @@ def building():
 def scaffold():
   """Return the tf.train.Scaffold of a run, which does not look for uninitialized variables.
 
-  There are none: all are initialised or restored. To look at each of them, twice, takes as
-  long as to initialise them.
+  There are none: all are initialised or restored. To look at each of them, twice, takes
+  seconds in a large network.
   """
   none = tf.constant([], tf.string)
   return tf.train.Scaffold(ready_op=none, ready_for_local_init_op=none)
