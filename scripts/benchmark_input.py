@@ -8,8 +8,12 @@ Three pipelines make batches of the same photos with as many threads, nothing tr
   limit       nothing but decoding a random crop of a JPEG in memory, and resizing it
   whole       decoding all of a photo in memory, resizing all of it, cropping, mirroring
 
-They take turns, a few seconds each, so that what else the machine does hits them alike.
+They take turns, a few seconds each, so that what else the machine does hits them alike, in
+processes of their own, so that none is left the memory of another.
 """
+import contextlib
+import functools
+import multiprocessing
 import pathlib
 import statistics
 import sys
@@ -28,22 +32,45 @@ def main(argv):
   """Measure and print a table."""
   if len(argv) > 1:
     raise app.UsageError(f'unexpected arguments {argv[1:]}')
-  tf.logging.set_verbosity(tf.logging.ERROR)
-  values = flags.FLAGS
-  sources = dataset_factory.get_data_sources(values.dataset_name, values.dataset_dir)
-  with tf.Graph().as_default():
-    batches = {'pipeline': pipeline(sources), 'limit': in_memory(sources, crop_and_resize),
-               'whole': in_memory(sources, resize_and_crop)}
-    # A value of each image: their number alone TensorFlow would know without making any.
-    values_of = {name: images[:, 0, 0, 0] for name, images in batches.items()}
-    with tf.Session() as session:
-      session.run([tf.global_variables_initializer(), tf.tables_initializer()])
-      speeds = {name: [] for name in batches}
-      for number in range(values.rounds + 1):
-        for name, batch in values_of.items():
-          speed = measure(session, batch, values.seconds)
-          speeds[name] += [speed] if number else []  # The first round fills caches.
+  with contextlib.ExitStack() as processes:
+    turns = {name: processes.enter_context(started(name)) for name in PIPELINES}
+    speeds = {name: [] for name in turns}
+    for number in range(flags.FLAGS.rounds + 1):
+      for name, turn in turns.items():
+        turn.send(True)
+        speed = turn.recv()
+        speeds[name] += [speed] if number else []  # The first round fills caches.
   report(speeds)
+
+
+@contextlib.contextmanager
+def started(name):
+  """Start a process for the pipeline `name`; yield the connection for take_turns()."""
+  context = multiprocessing.get_context('spawn')
+  turn, other_end = context.Pipe()
+  process = context.Process(target=take_turns, args=(name, sys.argv, other_end))
+  process.start()
+  other_end.close()  # So that the end of the process is seen here.
+  try:
+    yield turn
+  finally:
+    turn.close()
+    process.join()
+
+
+def take_turns(name, argv, turn):
+  """Send the images/s of the pipeline `name` for whatever `turn` receives, until it is closed."""
+  define_flags()
+  flags.FLAGS(argv)
+  tf.logging.set_verbosity(tf.logging.ERROR)
+  sources = dataset_factory.get_data_sources(flags.FLAGS.dataset_name, flags.FLAGS.dataset_dir)
+  with tf.Graph().as_default():
+    # A value of each image: their number alone TensorFlow would know without making any.
+    batch = PIPELINES[name](sources)[:, 0, 0, 0]
+    with tf.Session() as session, contextlib.suppress(EOFError):
+      session.run([tf.global_variables_initializer(), tf.tables_initializer()])
+      while turn.recv():
+        turn.send(measure(session, batch, flags.FLAGS.seconds))
 
 
 def measure(session, batch, seconds):
@@ -66,7 +93,7 @@ def pipeline(sources):
       num_preprocessing_threads=values.threads).get_next()[0]
 
 
-def in_memory(sources, prepare):
+def in_memory(prepare, sources):
   """Return a batch of prepared photos, whose encoded bytes are read once."""
   values = flags.FLAGS
   parse = dataset_factory.datasets_map[values.dataset_name].parse_fn
@@ -103,6 +130,13 @@ def resize_and_crop(image):
   return tf.image.random_flip_left_right(image) - tf.constant(vgg_preprocessing.MEAN_RGB)
 
 
+PIPELINES = {
+    'pipeline': pipeline,
+    'limit': functools.partial(in_memory, crop_and_resize),
+    'whole': functools.partial(in_memory, resize_and_crop),
+}
+
+
 def report(speeds):
   """Print median and spread of the images/s of each, and how the pipeline compares."""
   medians = {name: statistics.median(found) for name, found in speeds.items()}
@@ -120,7 +154,8 @@ def define_flags():
   flags.DEFINE_integer('image_size', 224, 'Pixels.', lower_bound=1)
   flags.DEFINE_integer('batch_size', 32, 'Images in a batch.', lower_bound=1)
   flags.DEFINE_integer('threads', 2, 'Threads that prepare images.', lower_bound=1)
-  flags.DEFINE_integer('seconds', 4, 'Seconds of a turn.', lower_bound=1)
+  flags.DEFINE_integer('seconds', 8, 'Seconds of a turn; its first two or three are slow.',
+                       lower_bound=1)
   flags.DEFINE_integer('rounds', 3, 'Turns of each pipeline that count.', lower_bound=1)
 
 

@@ -41,11 +41,11 @@ def parse_example(example):
   with tf.device('/cpu:0'):
     features = tf.parse_single_example(example, features=_FEATURES)
     encoded, label = features['image/encoded'], features['image/class/label']
-    present = {'image/encoded': tf.not_equal(encoded, ''),
+    present = {'image/encoded': tf.strings.length(encoded) > 0,
                'image/class/label': tf.not_equal(label, _NO_LABEL)}
     checks = [
-        tf.debugging.Assert(found, [f'this record has no {name}; its image/filename:',
-                                    features['image/filename']])
+        tf.raw_ops.Assert(condition=found, data=[
+            f'this record has no {name}; its image/filename:', features['image/filename']])
         for name, found in present.items()]
     with tf.control_dependencies(checks):
       return tf.identity(encoded), tf.identity(label)

@@ -13,10 +13,6 @@ from images.utils.tf1 import tf
 _INTERLEAVED_FILES = 4
 _INTERLEAVED_RECORDS = 16
 
-# Images that one thread prepares, one after the other, before it hands them on. More take
-# less time for each image; fewer let more threads work at one batch.
-_LARGEST_GROUP = 32
-
 
 class DatasetIterator:
   """Batches of images and labels, and how far into the training data they reach.
@@ -114,15 +110,15 @@ def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, 
   taken = position // size
   records = _epochs(files, share, taken, shuffle_buffer_size=shuffle_buffer_size,
                     caching=datasets_use_caching)
-  images_at_a_time = num_parallel_batches * batch_size
-  group = max(1, min(images_at_a_time // num_preprocessing_threads, batch_size, _LARGEST_GROUP))
   places = tf.data.Dataset.range(taken * size + rank, sys.maxsize, size)
-  dataset = tf.data.Dataset.zip((places, records)).batch(group, drop_remainder=True)
+  dataset = tf.data.Dataset.zip((places, records)).batch(batch_size, drop_remainder=True)
+  # What is read ahead lasts while the next epoch's shuffle buffer fills.
+  dataset = dataset.prefetch(num_parallel_batches)
   prepare = preparation_utils.preparer(
       parse_fn, preprocessing_fn, image_size=image_size, num_classes=num_classes, seed=seed,
-      labels_offset=labels_offset, group=group)
-  dataset = dataset.map(prepare, num_parallel_calls=min(num_preprocessing_threads,
-                                                        -(-images_at_a_time // group)))
+      labels_offset=labels_offset)
+  dataset = dataset.map(prepare, num_parallel_calls=min(num_parallel_batches,
+                                                        num_preprocessing_threads))
   dataset = preparation_utils.count_bad(dataset, max_bad_fraction, max(1, sum(counts) // size))
   dataset = dataset.map(preparation_utils.good_ones)
   dataset = dataset.rebatch(batch_size, drop_remainder=True).prefetch(prefetch_buffer_size)
@@ -146,7 +142,7 @@ def evaluation_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size
                                                   share.last))).batch(batch_size)
   prepare = preparation_utils.preparer(
       parse_fn, preprocessing_fn, image_size=image_size, num_classes=num_classes, seed=0,
-      labels_offset=labels_offset, group=batch_size)
+      labels_offset=labels_offset)
   dataset = dataset.map(prepare, num_parallel_calls=num_preprocessing_threads)
   dataset = preparation_utils.count_bad(dataset, max_bad_fraction, max(1, sum(counts) // size))
   dataset = dataset.map(preparation_utils.with_bad_ones).prefetch(tf.data.AUTOTUNE)

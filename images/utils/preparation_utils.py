@@ -11,22 +11,30 @@ import numpy as np
 from images.utils.tf1 import tf
 
 
-def preparer(parse_fn, preprocessing_fn, *, image_size, num_classes, seed, labels_offset, group):
+def preparer(parse_fn, preprocessing_fn, *, image_size, num_classes, seed, labels_offset):
   """Return a function from a group of records to an element.
 
   It takes places, int64 [n], and (paths, numbers, records), strings, int64 and strings [n].
-  Arguments as of dataset_utils.training_iterator(), and `group`, the largest n.
+  Arguments as of dataset_utils.training_iterator().
   """
   def to_image(number, place, record):
     image, label = parse_fn(record)
     image = preprocessing_fn(image, image_size, image_size, seed=tf.stack([seed, place]))
     return image, tf.cast(label, tf.int64) - labels_offset, number
 
+  def all_at_once(*group):
+    return _for_each(to_image, group)
+
+  def one_by_one(*group):
+    return _good_batch(tf.data.Dataset.from_tensor_slices(group).map(to_image))
+
   def prepare(places, origins):
     paths, numbers, records = origins
     every = tf.range(tf.size(places))
-    images = tf.data.Dataset.from_tensor_slices((every, places, records)).map(to_image)
-    image, label, kept = _first_batch(images.ignore_errors().batch(group))
+    group = tf.data.Dataset.from_tensors((every, places, records))
+    # The graph has no try: what fails is missing in a dataset, and what stands behind is first.
+    tries = group.map(all_at_once).ignore_errors().concatenate(group.map(one_by_one))
+    image, label, kept = tries.take(1).get_single_element()
     bad, _ = tf.raw_ops.ListDiff(x=every, y=kept)
     with tf.control_dependencies([
         _report_bad(*(tf.gather(x, bad) for x in (paths, numbers, records))),
@@ -37,11 +45,20 @@ def preparer(parse_fn, preprocessing_fn, *, image_size, num_classes, seed, label
   return prepare
 
 
-def _first_batch(batches):
-  """Return the only element of a dataset of batches, or a batch of none where there is none.
+def _for_each(function, arguments):
+  """Return what `function` makes of each of n, all at the same time; tensors [n, ...]."""
+  function = tf.function(function, autograph=False).get_concrete_function(
+      *(tf.TensorSpec(argument.shape[1:], argument.dtype) for argument in arguments))
+  return tuple(tf.raw_ops.MapDefun(
+      arguments=arguments, captured_inputs=function.captured_inputs, f=function,
+      output_types=[output.dtype for output in function.outputs],
+      output_shapes=[output.shape for output in function.outputs],
+      max_intra_op_parallelism=1))
 
-  The graph has no try: images that fail are missing in a dataset, which may then be empty.
-  """
+
+def _good_batch(dataset):
+  """Return the elements of `dataset` that do not fail, as tensors [n, ...]; n may be 0."""
+  batches = dataset.ignore_errors().batch(sys.maxsize)
   none = tf.nest.map_structure(lambda spec: tf.zeros([0, *spec.shape[1:]], spec.dtype),
                                batches.element_spec)
   return batches.concatenate(tf.data.Dataset.from_tensors(none)).take(1).get_single_element()
