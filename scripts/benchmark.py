@@ -42,6 +42,8 @@ def define_flags():
   flags.DEFINE_integer('batch_size', 8, 'Images in a step of one rank.', lower_bound=1)
   flags.DEFINE_integer('intervals', 5, 'Intervals of the log to measure.', lower_bound=2)
   flags.DEFINE_integer('steps', 4, 'Steps in an interval.', lower_bound=1)
+  flags.DEFINE_integer('rounds', 1, 'Measure all in turn so many times.', lower_bound=1)
+  flags.DEFINE_bool('mpi', False, 'Start several ranks with mpirun instead of horovodrun.')
   flags.DEFINE_integer('cores_per_rank', None, 'Cores that each rank is bound to; by default '
                        'those of the machine divided by the largest number of ranks.')
   flags.DEFINE_string('output', None, 'Name of files to write as well: <output>.json and, '
@@ -59,8 +61,16 @@ def command(model, ranks, precision, output_dir, cores, *more):
       f'--stop_at_step={steps}', f'--log_loss_every_n_iters={FLAGS.steps}',
       '--hooks=StopAtStepHook,LoggingTensorHook', f'--output_dir={output_dir}',
       f'--enable_paisoar={ranks > 1}', '--learning_rate=0.001', *more, *FLAGS.flag]
-  launcher = ['horovodrun', '--gloo', '-np', str(ranks)] if ranks > 1 else []
-  return [*launcher, *bound(train, cores)]
+  return [*(launcher(ranks) if ranks > 1 else []), *bound(train, cores)]
+
+
+def launcher(ranks):
+  """Return the words that start several ranks of the command behind them."""
+  if not FLAGS.mpi:
+    return ['horovodrun', '--gloo', '-np', str(ranks)]
+  as_root = ['--allow-run-as-root'] if os.getuid() == 0 else []
+  return ['mpirun', *as_root, '-np', str(ranks), '-bind-to', 'none', '-mca', 'mpi_yield_when_idle',
+          '1']
 
 
 def peer_command(peer, precision, cores):
@@ -73,8 +83,8 @@ def peer_command(peer, precision, cores):
 
 def bound(words, cores):
   """Return a command that runs on as many cores, others for each local rank."""
-  first = f'$((${{HOROVOD_LOCAL_RANK:-0}} * {cores}))'
-  last = f'$((${{HOROVOD_LOCAL_RANK:-0}} * {cores} + {cores} - 1))'
+  rank = '${HOROVOD_LOCAL_RANK:-${OMPI_COMM_WORLD_LOCAL_RANK:-0}}'
+  first, last = f'$(({rank} * {cores}))', f'$(({rank} * {cores} + {cores} - 1))'
   return ['bash', '-c', f'exec taskset -c {first}-{last} ' + ' '.join(words)]
 
 
@@ -173,12 +183,13 @@ def main(argv):
   if FLAGS.peers:
     compare_peers(cores)
     return
-  results = []
-  for model, precision, n in itertools.product(FLAGS.models, FLAGS.precisions, ranks):
-    speeds = measure(model, n, precision, cores)
-    results.append({'model': model, 'precision': precision, 'ranks': n, 'cores_per_rank': cores,
-                    'batch_size': FLAGS.batch_size, 'images_per_second': speeds})
-    print(summarize(results[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+  results = [{'model': model, 'precision': precision, 'ranks': n, 'cores_per_rank': cores,
+              'batch_size': FLAGS.batch_size, 'images_per_second': []}
+             for model, precision, n in itertools.product(FLAGS.models, FLAGS.precisions, ranks)]
+  for _, result in itertools.product(range(FLAGS.rounds), results):
+    result['images_per_second'] += measure(result['model'], result['ranks'], result['precision'],
+                                           cores)
+    print(summarize([result]).splitlines()[-1], file=sys.stderr, flush=True)
   print(summarize(results))
   if FLAGS.output:
     pathlib.Path(FLAGS.output + '.json').write_text(json.dumps(results, indent=1) + '\n')

@@ -39,7 +39,8 @@ def flag_values(benchmark, monkeypatch):
 def test_one_rank_is_a_run_bound_to_its_cores(benchmark, flag_values):
   command = benchmark.command('lenet', 1, 'half', '/run', 2)
   assert command[:2] == ['bash', '-c']
-  assert command[2].startswith('exec taskset -c $((${HOROVOD_LOCAL_RANK:-0} * 2))-')
+  assert command[2].startswith(
+      'exec taskset -c $((${HOROVOD_LOCAL_RANK:-${OMPI_COMM_WORLD_LOCAL_RANK:-0}} * 2))-')
   for flag in ('--model_name=lenet', '--batch_size=16', '--use_fp16=True', '--stop_at_step=20',
                '--log_loss_every_n_iters=5', '--enable_paisoar=False', '--seed=7'):
     assert f' {flag}' in command[2]
@@ -50,6 +51,24 @@ def test_several_ranks_are_launched_by_horovodrun(benchmark, flag_values):
   assert command[:6] == ['horovodrun', '--gloo', '-np', '2', 'bash', '-c']
   assert ' --enable_paisoar=True' in command[6]
   assert ' --use_fp16=False' in command[6]
+
+
+def test_several_ranks_are_launched_by_mpirun_where_asked(benchmark, flag_values):
+  flag_values.mpi = True
+  command = benchmark.command('lenet', 2, 'float32', '/run', 1)
+  assert command[0] == 'mpirun'
+  assert command[-9:-2] == ['-np', '2', '-bind-to', 'none', '-mca', 'mpi_yield_when_idle', '1']
+  assert ' --enable_paisoar=True' in command[-1]
+
+
+def test_each_round_measures_all_in_turn(benchmark, flag_values, monkeypatch, capsys):
+  flag_values(['benchmark', '--ranks=1,2', '--rounds=2', '--cores_per_rank=1'])
+  measured = []
+  monkeypatch.setattr(benchmark, 'measure', lambda model, ranks, precision, cores: (
+      measured.append(ranks), [10.0 * ranks])[1])
+  benchmark.main(['benchmark'])
+  assert measured == [1, 2, 1, 2]
+  assert capsys.readouterr().out.endswith('| 2 | 20.0 | 20.0 to 20.0 | 100 % |\n')
 
 
 def test_efficiency_compares_with_as_many_times_one_rank(benchmark):
@@ -85,7 +104,8 @@ def test_a_peer_has_the_same_batch_precision_and_cores(benchmark, flag_values):
   for flag in ('--peer=keras', '--half=True', '--batch_size=16', '--steps=5', '--intervals=3'):
     assert f' {flag}' in command[2]
   assert ' --half=False' in benchmark.peer_command('torch', 'float32', 2)[2]
-  assert command[2].startswith('exec taskset -c $((${HOROVOD_LOCAL_RANK:-0} * 2))-')
+  assert command[2].startswith(
+      'exec taskset -c $((${HOROVOD_LOCAL_RANK:-${OMPI_COMM_WORLD_LOCAL_RANK:-0}} * 2))-')
 
 
 def test_ratios_to_the_peers_that_are_installed(benchmark, flag_values, monkeypatch, capsys):
