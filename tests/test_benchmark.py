@@ -57,7 +57,7 @@ def test_several_ranks_are_launched_by_mpirun_where_asked(benchmark, flag_values
   flag_values.mpi = True
   command = benchmark.command('lenet', 2, 'float32', '/run', 1)
   assert command[0] == 'mpirun'
-  assert command[-9:-2] == ['-np', '2', '-bind-to', 'none', '-mca', 'mpi_yield_when_idle', '1']
+  assert command[-10:-3] == ['-np', '2', '-bind-to', 'none', '-mca', 'mpi_yield_when_idle', '1']
   assert ' --enable_paisoar=True' in command[-1]
 
 
