@@ -82,6 +82,8 @@ def test_gpu_of_a_rank(monkeypatch, local_rank, gpus, devices):
   assert config.gpu_options.visible_device_list == devices
   assert config.gpu_options.allow_growth
   assert config.allow_soft_placement
+  rewriting = config.graph_options.rewrite_options
+  assert (rewriting.meta_optimizer_iterations == rewriting.ONE) == (not devices)
 
 
 @pytest.mark.parametrize('log', [True, False])
