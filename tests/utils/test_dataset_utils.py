@@ -209,6 +209,19 @@ def test_an_undecodable_image_is_skipped_counted_and_named(tmp_path, capfd):
   assert line in capfd.readouterr().err
 
 
+def test_the_neighbours_of_a_bad_image_are_distorted_as_without_it(tmp_path):
+  def images():
+    batches = read(tmp_path, [4], 1, preprocessing_fn=noisy, max_bad_fraction=0.5,
+                   shuffle_buffer_size=1, batch_size=3)
+    return {round(float(image.min())): image for image in batches[0][0]}
+
+  write(tmp_path, [4])
+  whole = images()
+  write(tmp_path, [4], r1=record(1, encoded=b'no image'))
+  assert sorted(whole) == [0, 1, 2]
+  np.testing.assert_array_equal([whole[0], whole[2]], [images()[0], images()[2]])
+
+
 def test_the_position_counts_skipped_records(tmp_path):
   write(tmp_path, [8], r0=record(0, encoded=b'no image'))
   batches = read(tmp_path, [8], 2, max_bad_fraction=0.2, shuffle_buffer_size=1, batch_size=2)
