@@ -112,10 +112,15 @@ def count_bad(dataset, max_bad_fraction, records_per_epoch):
 
 
 def good_ones(element):
-  """Return the images of an element, as a dict of 'image', 'label', 'place' and 'skipped'."""
-  place = tf.gather(element['place'], element['kept'])
-  return {'image': element['image'], 'label': element['label'], 'place': place,
-          'skipped': tf.fill(tf.shape(place), element['skipped'])}
+  """Return the images of an element, as a dict of 'image', 'label', 'place' and 'skipped'.
+
+  'skipped' counts the bad ones before each image, and so does not depend on the group.
+  """
+  kept = element['kept']
+  bad_before = tf.cast(kept - tf.range(tf.size(kept)), tf.int64)
+  return {'image': element['image'], 'label': element['label'],
+          'place': tf.gather(element['place'], kept),
+          'skipped': element['skipped'] - element['bad'] + bad_before}
 
 
 def with_bad_ones(element):
