@@ -6,15 +6,17 @@ Three pipelines make batches of the same photos with as many threads, nothing tr
 
   pipeline    the training input of this project: files, shuffling, VGG preprocessing
   limit       nothing but decoding a random crop of a JPEG in memory, and resizing it
-  whole       decoding all of a photo in memory, resizing all of it, cropping, mirroring
+  whole       files and shuffling, decoding all of a photo, resizing all of it, cropping, mirroring
 
-They take turns, a few seconds each, so that what else the machine does hits them alike, in
-processes of their own, so that none is left the memory of another.
+They take turns, a few seconds each, in an order drawn for each round, so that what else the
+machine does, and who had the turn before, hits them alike; and in processes of their own, so
+that none is left the memory of another.
 """
 import contextlib
 import functools
 import multiprocessing
 import pathlib
+import random
 import statistics
 import sys
 import time
@@ -36,9 +38,9 @@ def main(argv):
     turns = {name: processes.enter_context(started(name)) for name in PIPELINES}
     speeds = {name: [] for name in turns}
     for number in range(flags.FLAGS.rounds + 1):
-      for name, turn in turns.items():
-        turn.send(True)
-        speed = turn.recv()
+      for name in random.sample(list(turns), len(turns)):
+        turns[name].send(True)
+        speed = turns[name].recv()
         speeds[name] += [speed] if number else []  # The first round fills caches.
   report(speeds)
 
@@ -93,13 +95,27 @@ def pipeline(sources):
       num_preprocessing_threads=values.threads).get_next()[0]
 
 
-def in_memory(prepare, sources):
-  """Return a batch of prepared photos, whose encoded bytes are read once."""
-  values = flags.FLAGS
-  parse = dataset_factory.datasets_map[values.dataset_name].parse_fn
+def in_memory(sources):
+  """Return the encoded photos, endlessly, read once."""
+  return encoded_photos(sources).cache().repeat()
+
+
+def from_files(sources):
+  """Return the encoded photos, endlessly, read and shuffled for each epoch."""
+  return encoded_photos(sources).shuffle(1024).repeat()
+
+
+def encoded_photos(sources):
+  """Return the JPEGs of an epoch, scalar strings."""
+  parse = dataset_factory.datasets_map[flags.FLAGS.dataset_name].parse_fn
   dataset = tf.data.TFRecordDataset(sources.files).map(lambda record: parse(record)[0])
-  dataset = dataset.filter(tf.io.is_jpeg).cache().repeat()
-  dataset = dataset.map(prepare, num_parallel_calls=8 * values.batch_size)
+  return dataset.filter(tf.io.is_jpeg)
+
+
+def prepared(sources, *, read, prepare):
+  """Return a batch of the photos that `read` finds, after `prepare`."""
+  values = flags.FLAGS
+  dataset = read(sources).map(prepare, num_parallel_calls=8 * values.batch_size)
   options = tf.data.Options()
   options.threading.private_threadpool_size = values.threads
   options.threading.max_intra_op_parallelism = 1
@@ -132,8 +148,8 @@ def resize_and_crop(image):
 
 PIPELINES = {
     'pipeline': pipeline,
-    'limit': functools.partial(in_memory, crop_and_resize),
-    'whole': functools.partial(in_memory, resize_and_crop),
+    'limit': functools.partial(prepared, read=in_memory, prepare=crop_and_resize),
+    'whole': functools.partial(prepared, read=from_files, prepare=resize_and_crop),
 }
 
 
