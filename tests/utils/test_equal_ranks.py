@@ -18,7 +18,7 @@ def test_weights_after_20_steps_over_six_epochs(tmp_path):
       # Some units in the last place of float32.
       np.testing.assert_allclose(weights[name], expected, rtol=0, err_msg=f'{ranks} ranks, {name}',
                                  atol=1e-6 * np.abs(expected).max())
-  check_cases({case: single[f'{case}: LeNet/fc4/weights'] for case in equal_ranks.CASES})
+  check_cases({case: single[f'{case}: logits/weights'] for case in equal_ranks.CASES})
 
 
 def check_cases(weights):
