@@ -15,13 +15,11 @@ MANIFEST = 'manifest.json'
 _FORMAT = 1
 _CONVERT = 'convert the data set again with download_and_convert_data.py'
 
-# Stands for an absent label, so that an unlabelled record is not taken for class 0.
-_NO_LABEL = tf.int64.min
+# What training reads, of records that may hold more. No defaults: an unlabelled record is not of
+# class 0.
 _FEATURES = {
-    'image/encoded': tf.FixedLenFeature((), tf.string, default_value=''),
-    'image/format': tf.FixedLenFeature((), tf.string, default_value='png'),
-    'image/class/label': tf.FixedLenFeature((), tf.int64, default_value=_NO_LABEL),
-    'image/filename': tf.FixedLenFeature((), tf.string, default_value=''),
+    'image/encoded': tf.FixedLenFeature((), tf.string),
+    'image/class/label': tf.FixedLenFeature((), tf.int64),
 }
 
 
@@ -32,7 +30,7 @@ def parse_example(example):
     example: scalar string tensor.
 
   Returns:
-    encoded: scalar string tensor, the bytes of a JPEG or PNG file, not empty.
+    encoded: scalar string tensor, the bytes of a JPEG or PNG file.
     label: scalar int64 tensor.
 
   Raises (when the graph runs):
@@ -40,15 +38,7 @@ def parse_example(example):
   """
   with tf.device('/cpu:0'):
     features = tf.parse_single_example(example, features=_FEATURES)
-    encoded, label = features['image/encoded'], features['image/class/label']
-    present = {'image/encoded': tf.strings.length(encoded) > 0,
-               'image/class/label': tf.not_equal(label, _NO_LABEL)}
-    checks = [
-        tf.raw_ops.Assert(condition=found, data=[
-            f'this record has no {name}; its image/filename:', features['image/filename']])
-        for name, found in present.items()]
-    with tf.control_dependencies(checks):
-      return tf.identity(encoded), tf.identity(label)
+    return features['image/encoded'], features['image/class/label']
 
 
 def make_example(encoded, label, *, image_format, height, width, filename=''):

@@ -5,8 +5,6 @@ an encoded JPEG, PNG, GIF or BMP file. A window is an int32 vector [y, x, height
 width] in pixels. A seed is an integer vector [2], and every random function here is
 a pure function of its arguments and that seed.
 """
-import functools
-
 from images.utils.tf1 import tf
 
 # TensorFlow keeps the random image functions that take a seed in its version 2 API.
@@ -69,16 +67,18 @@ def decode(image, *, keep_grey=False):
   return tf.image.grayscale_to_rgb(image) if image.shape[-1] == 1 and not keep_grey else image
 
 
-def decode_window(image, choose_window):
+def decode_window(image, choose_window, *, exact=True):
   """Return a window of `image`, decoding no more of a JPEG than it takes.
 
-  The result equals, bit for bit, the same window of the wholly decoded image. A
-  JPEG that is cut short still yields the windows that end before the cut.
+  A JPEG that is cut short still yields the windows that end before the cut.
 
   Args:
     image: see above.
     choose_window: function from an int32 tensor [2], height and width of the
       image, to a window that lies within.
+    exact: whether the result equals, bit for bit, the same window of the wholly
+      decoded image. Otherwise the colour of the first and the last column of a JPEG's
+      window may differ, for which less is decoded.
 
   Returns:
     Pixels [window height, window width, 3], uint8 where `image` is encoded.
@@ -86,29 +86,25 @@ def decode_window(image, choose_window):
   Raises:
     tf.errors.InvalidArgumentError: at run time, the bytes are no image.
   """
-  return _read(image, lambda size, read_window: read_window(choose_window(size)))
+  def crop_pixels():
+    pixels = decode(image)
+    return crop(pixels, choose_window(tf.shape(pixels)[:2]))
 
-
-def _read(image, use):
-  """Return `use(size, read_window)`, where neither decodes more than it has to.
-
-  `size` is int32 [2], and `read_window` a function from a window to its pixels.
-  """
-  def use_pixels(pixels):
-    return use(tf.shape(pixels)[:2], functools.partial(crop, pixels))
-
-  def use_jpeg():
+  def crop_jpeg():
     size = tf.io.extract_jpeg_shape(image)[:2]
-    return use(size, functools.partial(_decode_jpeg_window, image, size))
+    window = choose_window(size)
+    if exact:
+      return _decode_exact_window(image, size, window)
+    return tf.image.decode_and_crop_jpeg(image, window, channels=3)
 
   image = tf.convert_to_tensor(image)
   if image.dtype != tf.string:
-    return use_pixels(decode(image))
-  pixels = tf.cond(tf.io.is_jpeg(image), use_jpeg, lambda: use_pixels(decode(image)))
+    return crop_pixels()
+  pixels = tf.cond(tf.io.is_jpeg(image), crop_jpeg, crop_pixels)
   return tf.ensure_shape(pixels, [None, None, 3])
 
 
-def _decode_jpeg_window(image, size, window):
+def _decode_exact_window(image, size, window):
   """Return uint8 [window height, window width, 3] of a JPEG of `size`, int32 [2]."""
   offset, extent = tf.split(window, 2)
   begin = tf.maximum(offset - [0, _JPEG_MARGIN], 0)

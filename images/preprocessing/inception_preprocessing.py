@@ -63,7 +63,7 @@ def _preprocess_for_train(image, size, *, seed, fast_mode, bbox):
   """Return a random part of the image, perhaps mirrored, in random colours."""
   window_seed, resize_seed, mirror_seed, colour_seed = image_ops.split_seed(seed, 4)
   choose_window = functools.partial(image_ops.distorted_window, seed=window_seed, bbox=bbox)
-  image = image_ops.decode_window(image, choose_window)
+  image = image_ops.decode_window(image, choose_window, exact=False)
   image = image_ops.mirror_if(image, image_ops.draws(mirror_seed, 1)[0] < 0.5)
   image = tf.image.convert_image_dtype(image, tf.float32)
   image = _resize(image, size, _FAST_METHODS if fast_mode else _METHODS, seed=resize_seed)

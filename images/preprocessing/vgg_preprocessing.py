@@ -53,7 +53,7 @@ def _preprocess_for_train(image, size, side_min, side_max, *, seed):
     extent = tf.maximum(1.0, tf.round(tf.constant(size, tf.float32) * smaller / side))
     return image_ops.random_window(image_size, tf.cast(extent, tf.int32), draw=place)
 
-  image = image_ops.decode_window(image, choose_window)
+  image = image_ops.decode_window(image, choose_window, exact=False)
   image = image_ops.mirror_if(image, mirrored[0] < 0.5)
   return _subtract_mean(image_ops.resize(image, *size), size)
 

@@ -47,20 +47,11 @@ def test_label_zero_and_no_other_features_will_do():
 
 @pytest.mark.parametrize(('features', 'missing'), [
     ({'label': 1}, 'image/encoded'),
-    ({'label': 1, 'encoded': b''}, 'image/encoded'),
     ({'encoded': b'x'}, 'image/class/label'),
 ])
 def test_a_record_without_image_or_label_is_an_error(features, missing):
-  with pytest.raises(tf.errors.InvalidArgumentError) as error:
+  with pytest.raises(tf.errors.InvalidArgumentError, match=f'{missing} .*could not be found'):
     parse(make_example(filename=b'cat.jpg', **features))
-  assert f'this record has no {missing}' in error.value.message
-  assert 'cat.jpg' in error.value.message
-
-
-def test_the_checks_act_within_a_dataset(tmp_path):
-  path = make_data.write_records(tmp_path / 'a', [make_example(label=1)])
-  with pytest.raises(tf.errors.InvalidArgumentError, match='no image/encoded'):
-    make_data.run_dataset(lambda: tf.data.TFRecordDataset(path).map(tfrecord.parse_example))
 
 
 def test_files_appear_together_when_whole(tmp_path):

@@ -128,6 +128,21 @@ def test_a_decoded_window_is_the_window_of_the_decoded(run, encoding):
                                   pixels[y:y + height, x:x + width])
 
 
+@pytest.mark.parametrize('downsampled', [True, False])
+def test_an_inexact_window_differs_in_the_colour_of_outer_columns_only(run, downsampled):
+  data = tf.constant(run(tf.image.encode_jpeg(noise(50, 34), chroma_downsampling=downsampled)))
+  window = tf.placeholder(tf.int32, [4])
+  exact, other = (tf.cast(image_ops.decode_window(data, lambda size: window, exact=exact), tf.int32)
+                  for exact in (True, False))
+  differences = 0
+  for y, x, height, width in [(0, 0, 50, 34), (0, 0, 1, 1), (49, 33, 1, 1), (11, 0, 10, 1),
+                              (13, 33, 14, 1), (7, 15, 20, 16), (16, 3, 30, 31)]:
+    difference = run(exact - other, {window: [y, x, height, width]})
+    np.testing.assert_array_equal(difference[:, 1:-1], 0)
+    differences += np.count_nonzero(difference)
+  assert (differences > 0) == downsampled
+
+
 def test_the_window_is_chosen_by_the_size(run, photo):
   seen = image_ops.decode_window(
       tf.constant(photo), lambda size: tf.concat([[0, 0], size - [179, 239]], axis=0))
