@@ -1,0 +1,30 @@
+"""A group of records becomes images; all of training and evaluation is in test_dataset_utils.py."""
+import numpy as np
+
+from images.datasets import mnist, tfrecord
+from images.utils import preparation_utils
+from images.utils.tf1 import tf
+from tests.datasets import make_data
+
+
+def test_what_cannot_be_decoded_is_left_out_and_named(capfd):
+  def image_of(image, height, width, seed):
+    return tf.ensure_shape(tf.cast(tf.image.decode_png(image), tf.float32), [height, width, 1])
+
+  def record(number, encoded=None):
+    encoded = encoded or make_data.image_bytes(np.full([4, 4], number, np.uint8))
+    return tfrecord.make_example(encoded, number, image_format='png', height=4, width=4)
+
+  prepare = preparation_utils.preparer(mnist.parse_fn, image_of, image_size=4, num_classes=9,
+                                       seed=0, labels_offset=1)
+  with tf.Graph().as_default(), tf.Session() as session:
+    records = [record(7), record(8, b'no image'), record(9)]
+    group = (np.arange(10, 13), (['a', 'b', 'b'], np.int64([1, 4, 0]), records))
+    dataset = tf.data.Dataset.from_tensors(group).map(prepare)
+    element = session.run(tf.data.make_one_shot_iterator(dataset).get_next())
+  assert list(element['image'][:, 0, 0, 0]) == [7, 9]
+  assert list(element['label']) == [6, 8]
+  assert list(element['kept']) == [0, 2]
+  assert list(element['place']) == [10, 11, 12]
+  assert element['bad'] == 1
+  assert capfd.readouterr().err.endswith('skipped an undecodable image: record 4 of "b"\n')
