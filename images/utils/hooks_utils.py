@@ -233,9 +233,12 @@ def _logging_tensor_hook(run):
 def _checkpoint_saver_hook(run):
   if not cluster_utils.is_chief():
     return None
+  saver = tf.train.Saver(max_to_keep=run.max_checkpoints_to_keep, save_relative_paths=True)
+  tf.add_to_collection(tf.GraphKeys.SAVERS, saver)  # The session restores with the same one.
+  # The flags in the run's record make the graph again; as a file, it takes seconds to write.
   return tf.train.CheckpointSaverHook(
-      run.output_dir, save_steps=run.save_checkpoint_every_n_iters,
-      saver=tf.train.Saver(max_to_keep=run.max_checkpoints_to_keep, save_relative_paths=True))
+      run.output_dir, save_steps=run.save_checkpoint_every_n_iters, saver=saver,
+      save_graph_def=False)
 
 
 HOOKS = {

@@ -50,8 +50,8 @@ def build(*, poison=None, poison_loss=None, poison_gradient=None, loss_scale=1.0
 
 def run(tmp_path, names=DEFAULT, *, total_steps=5, every=2, profile_every=0, profile_at=0,
         save_every=100, **kwargs):
-  """Train for `total_steps`."""
-  with tf.Graph().as_default():
+  """Train for `total_steps`; return the graph."""
+  with tf.Graph().as_default() as graph:
     train_op, tensors = build(**kwargs)
     hooks = hooks_utils.get_hooks(names, hooks_utils.Run(
         tensors=tensors, output_dir=str(tmp_path), total_steps=total_steps, global_batch=64,
@@ -62,6 +62,7 @@ def run(tmp_path, names=DEFAULT, *, total_steps=5, every=2, profile_every=0, pro
         checkpoint_dir=str(tmp_path)), hooks) as session:
       while not session.should_stop():
         session.run(train_op)
+  return graph
 
 
 @pytest.fixture
@@ -159,6 +160,13 @@ def test_a_run_goes_on_from_its_checkpoint(tmp_path, log):
 def test_training_ends_without_the_hook_being_named(tmp_path):
   run(tmp_path, names='CheckpointSaverHook', total_steps=3)
   assert tf.train.latest_checkpoint(str(tmp_path)).endswith('model.ckpt-3')
+
+
+def test_the_session_restores_with_the_saver_that_saves(tmp_path):
+  graph = run(tmp_path, total_steps=1)
+  assert [op.type for op in graph.get_operations()].count('SaveV2') == 1
+  assert sorted(path.suffix for path in tmp_path.glob('model.ckpt-1*')) == [
+      '.data-00000-of-00001', '.index']
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_unsaved(tmp_path):
