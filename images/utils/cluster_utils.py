@@ -227,8 +227,14 @@ def session_config(log_device_placement=False, *, xla=False):
     # A launcher that shows each rank a GPU of its own leaves nothing to choose.
     config.gpu_options.visible_device_list = str(local_rank() if gpus > 1 else 0)
   else:
-    # One round of rewriting the graph finds all that a processor gains from: a second takes
-    # half a second of a start, or several in a large network.
-    rewriting = config.graph_options.rewrite_options
-    rewriting.meta_optimizer_iterations = rewriting.ONE
+    _rewrite_for_a_processor(config.graph_options.rewrite_options)
   return config
+
+
+def _rewrite_for_a_processor(rewriting):
+  """Leave out what rewrites a network for a GPU only, or finds nothing, in seconds of a start."""
+  rewriting.meta_optimizer_iterations = rewriting.ONE
+  rewriting.layout_optimizer = rewriting.OFF
+  rewriting.loop_optimization = rewriting.OFF
+  rewriting.function_optimization = rewriting.OFF
+  rewriting.memory_optimization = rewriting.NO_MEM_OPT

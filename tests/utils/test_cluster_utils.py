@@ -84,6 +84,7 @@ def test_gpu_of_a_rank(monkeypatch, local_rank, gpus, devices):
   assert config.allow_soft_placement
   rewriting = config.graph_options.rewrite_options
   assert (rewriting.meta_optimizer_iterations == rewriting.ONE) == (not devices)
+  assert (rewriting.layout_optimizer == rewriting.OFF) == (not devices)
 
 
 @pytest.mark.parametrize('log', [True, False])
