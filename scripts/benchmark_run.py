@@ -4,8 +4,8 @@
   python scripts/benchmark_run.py --what=memory
   python scripts/benchmark_run.py --what=input --dataset_dir=/tmp/data/flowers
 
-start     seconds from the command to the end of a run of one step, against those of
-          `import tensorflow` alone
+start     seconds from the command to the end of the first step, with a batch of one image,
+          against those of `import tensorflow` alone
 memory    the peak of a run, against that of the same step in a bare loop of TensorFlow
 input     images/s with photos that one core prepares while another trains, against random
           images in memory with one core that trains
@@ -25,6 +25,7 @@ from absl import app, flags
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FLAGS = flags.FLAGS
+NO_CHECKPOINTS = '--hooks=StopAtStepHook,LoggingTensorHook'
 
 
 def define_flags():
@@ -40,11 +41,11 @@ def define_flags():
 
 
 def train(model, steps, output_dir, *more):
-  """Return the command of a training run without checkpoints, float32, plain momentum."""
+  """Return the command of a training run, float32, plain momentum."""
   return [sys.executable, str(ROOT / 'train_image_classifiers.py'), '--enable_paisoar=False',
           f'--model_name={model}', '--use_fp16=False', f'--stop_at_step={steps}',
-          '--log_loss_every_n_iters=2', '--hooks=StopAtStepHook,LoggingTensorHook',
-          '--optimizer=momentum', '--learning_rate=0.001', f'--output_dir={output_dir}', *more]
+          '--log_loss_every_n_iters=2', '--optimizer=momentum', '--learning_rate=0.001',
+          f'--output_dir={output_dir}', *more]
 
 
 def run(command, **environment):
@@ -66,16 +67,31 @@ def run(command, **environment):
   return seconds, usage.ru_maxrss * 1024, text
 
 
+def first_step(command):
+  """Return the seconds until a training run says that it has made a step."""
+  started, seconds, lines = time.time(), None, []
+  with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                        cwd=ROOT) as process:
+    for line in process.stdout:
+      lines.append(line)
+      if ' step 1/' in line:
+        seconds = time.time() - started
+  if seconds is None:
+    raise RuntimeError(f'{" ".join(command)} made no step:\n{"".join(lines[-20:])}')
+  return seconds
+
+
 def start(model, output_dir):
-  """Return the seconds of a run of one image, and those of the import."""
-  ours = run(train(model, 1, output_dir / 'run', '--batch_size=1'))
+  """Return the seconds to the first step of a run, and those of the import."""
+  ours = first_step(train(model, 1, output_dir / 'run', '--batch_size=1'))
   alone = run([sys.executable, '-c', 'import tensorflow'], TF_CPP_MIN_LOG_LEVEL='1')
-  return ours[0], alone[0], 's', 'import tensorflow'
+  return ours, alone[0], 's', 'import tensorflow'
 
 
 def memory(model, output_dir):
   """Return the peak of a run and that of the bare loop, in GB."""
-  ours = run(train(model, FLAGS.steps, output_dir / 'run', f'--batch_size={FLAGS.batch_size}'))
+  ours = run(train(model, FLAGS.steps, output_dir / 'run', f'--batch_size={FLAGS.batch_size}',
+                   NO_CHECKPOINTS))
   bare = run([sys.executable, __file__, '--bare', f'--models={model}',
               f'--batch_size={FLAGS.batch_size}', f'--steps={FLAGS.steps}'])
   return ours[1] / 1e9, bare[1] / 1e9, 'GB', 'a bare loop'
@@ -84,7 +100,7 @@ def memory(model, output_dir):
 def hidden_input(model, output_dir):
   """Return the images/s of a run on photos, and of one on random images."""
   threads = {'TF_NUM_INTRAOP_THREADS': '1'}
-  common = [f'--batch_size={FLAGS.batch_size}', '--num_classes=1000']
+  common = [f'--batch_size={FLAGS.batch_size}', '--num_classes=1000', NO_CHECKPOINTS]
   photos = run(train(model, FLAGS.steps, output_dir / 'photos', *common,
                      f'--dataset_name={FLAGS.dataset_name}', f'--dataset_dir={FLAGS.dataset_dir}',
                      '--num_preprocessing_threads=1', '--prefetch_buffer_size=4'), **threads)
