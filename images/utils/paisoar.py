@@ -105,7 +105,6 @@ class ReplicatedVarsOptimizer:
     with tf.control_dependencies([adapted]):
       return tf.identity(finite)
 
-
   def _unscale_and_clip(self, gradients, norm):
     """Return the gradients of the loss itself, of a global norm of at most clip_norm.
 
