@@ -35,9 +35,7 @@ def init(enable_paisoar):
     _hvd = None
     return
   if not tf.config.list_physical_devices('GPU'):
-    # Horovod looks for work every so many milliseconds, by default each, on cores that are
-    # busy with the network: two ranks of one core each are a fifth faster with 20.
-    os.environ.setdefault('HOROVOD_CYCLE_TIME', '20')
+    _suit_processors()
   try:
     import horovod.tensorflow as hvd
     hvd.init()
@@ -48,6 +46,18 @@ def init(enable_paisoar):
         '--enable_paisoar=False') from error
   _hvd = hvd
   _check_gpus()
+
+
+def _suit_processors():
+  """Set what Horovod reads from the environment at its start, unless the user has set it."""
+  # It looks for work every so many milliseconds, by default each, on cores that are busy with
+  # the network: two ranks of one core each are a fifth faster with 20.
+  os.environ.setdefault('HOROVOD_CYCLE_TIME', '20')
+  ranks_here = os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE')
+  if ranks_here and ranks_here == os.environ.get('OMPI_COMM_WORLD_SIZE'):
+    # Within one host Open MPI exchanges through memory, in half of the time where Horovod's
+    # buffer, by default 128 MB, stays in the cache.
+    os.environ.setdefault('HOROVOD_FUSION_THRESHOLD', str(2 * 2**20))
 
 
 def _check_gpus():

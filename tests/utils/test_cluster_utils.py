@@ -38,6 +38,22 @@ def test_paisoar_without_horovod_is_an_error_with_both_remedies(monkeypatch):
   assert cluster_utils.size() == 1
 
 
+@pytest.mark.parametrize(('environment', 'added'), [
+    ({}, {'HOROVOD_CYCLE_TIME': '20'}),
+    ({'OMPI_COMM_WORLD_SIZE': '4', 'OMPI_COMM_WORLD_LOCAL_SIZE': '4'},
+     {'HOROVOD_CYCLE_TIME': '20', 'HOROVOD_FUSION_THRESHOLD': '2097152'}),
+    ({'OMPI_COMM_WORLD_SIZE': '4', 'OMPI_COMM_WORLD_LOCAL_SIZE': '2'},
+     {'HOROVOD_CYCLE_TIME': '20'}),
+    ({'OMPI_COMM_WORLD_SIZE': '1', 'OMPI_COMM_WORLD_LOCAL_SIZE': '1',
+      'HOROVOD_CYCLE_TIME': '5', 'HOROVOD_FUSION_THRESHOLD': '0'}, {})])
+def test_horovod_on_processors(monkeypatch, environment, added):
+  """A small buffer with Open MPI on one host only; what the user has set stays."""
+  seen = dict(environment)
+  monkeypatch.setattr(os, 'environ', seen)
+  cluster_utils._suit_processors()
+  assert seen == {**environment, **added}
+
+
 @pytest.mark.parametrize(('cores', 'local_size', 'threads'), [
     (8, 1, 0), (8, 2, 4), (8, 3, 2), (2, 4, 1)])
 def test_threads_of_a_rank(monkeypatch, cores, local_size, threads):
