@@ -188,7 +188,8 @@ class LoggingTensorHook(tf.train.SessionRunHook):
     if step > started_step:
       seconds = (now - started) / (step - started_step)
       left = datetime.timedelta(seconds=round(max(0, self._total_steps - step) * seconds))
-      parts += [f'{self._global_batch / seconds:,.1f} images/s', f'{left} left']
+      speed = self._global_batch / seconds
+      parts += [f'{speed:,.{1 if speed >= 10 else 2}f} images/s', f'{left} left']
     if values.get('skipped'):
       parts.append(f'{values["skipped"]} undecodable images skipped')
     waiting = 0.0

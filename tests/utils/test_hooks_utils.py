@@ -106,19 +106,21 @@ def test_a_last_step_on_the_interval_is_logged_once(tmp_path, log):
   assert [line.split()[1] for line in log()] == ['2/4', '4/4']
 
 
-def test_images_per_second_and_the_time_left(tmp_path, log, monkeypatch):
+@pytest.mark.parametrize(('global_batch', 'speed'), [
+    (64, '32.0'), (9, '4.50'), (20000, '10,000.0')])
+def test_images_per_second_and_the_time_left(log, monkeypatch, global_batch, speed):
   """A clock that stands still but for two seconds between one step and the next."""
   hook = hooks_utils.LoggingTensorHook(
       {'step': 'step', 'loss': 'loss', 'dynamic': False}, every_n_iters=10, total_steps=1830,
-      global_batch=64)
+      global_batch=global_batch)
   monkeypatch.setattr(hooks_utils.time, 'time', lambda: 1000.0 + 2.0 * hook._values['step'])
   for step in range(1, 31):
     hook.after_run(None, tf.train.SessionRunValues(
         results={'step': np.int64(step), 'loss': np.float32(0.5)}, options=None,
         run_metadata=None))
-  assert log() == ['step 10/1830  loss 0.5000  32.0 images/s  1:00:40 left',
-                   'step 20/1830  loss 0.5000  32.0 images/s  1:00:20 left',
-                   'step 30/1830  loss 0.5000  32.0 images/s  1:00:00 left']
+  assert log() == [f'step 10/1830  loss 0.5000  {speed} images/s  1:00:40 left',
+                   f'step 20/1830  loss 0.5000  {speed} images/s  1:00:20 left',
+                   f'step 30/1830  loss 0.5000  {speed} images/s  1:00:00 left']
 
 
 def test_skipped_images_and_an_adapting_scale_are_logged(tmp_path, log):
