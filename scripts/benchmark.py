@@ -9,6 +9,7 @@ compares N ranks with N times one rank on as many cores. With --peers, ResNet-50
 by tf_keras and, where it is installed, PyTorch as well. Times depend on the machine and what
 else it does: compare the numbers of one run of this script only.
 """
+import functools
 import importlib.util
 import itertools
 import json
@@ -43,7 +44,8 @@ def define_flags():
   flags.DEFINE_integer('intervals', 5, 'Intervals of the log to measure.', lower_bound=2)
   flags.DEFINE_integer('steps', 4, 'Steps in an interval.', lower_bound=1)
   flags.DEFINE_integer('rounds', 1, 'Measure all in turn so many times.', lower_bound=1)
-  flags.DEFINE_bool('mpi', False, 'Start several ranks with mpirun instead of horovodrun.')
+  flags.DEFINE_bool('mpi', None, 'Start several ranks with mpirun, not horovodrun; by default '
+                    'where launch_local.sh does: Horovod has Open MPI, and there is no GPU.')
   flags.DEFINE_integer('cores_per_rank', None, 'Cores that each rank is bound to; by default '
                        'those of the machine divided by the largest number of ranks.')
   flags.DEFINE_string('output', None, 'Name of files to write as well: <output>.json and, '
@@ -66,11 +68,18 @@ def command(model, ranks, precision, output_dir, cores, *more):
 
 def launcher(ranks):
   """Return the words that start several ranks of the command behind them."""
-  if not FLAGS.mpi:
+  if not (suits_mpi() if FLAGS.mpi is None else FLAGS.mpi):
     return ['horovodrun', '--gloo', '-np', str(ranks)]
   as_root = ['--allow-run-as-root'] if os.getuid() == 0 else []
-  return ['mpirun', *as_root, '-np', str(ranks), '-bind-to', 'none', '-mca', 'mpi_yield_when_idle',
-          '1']
+  return ['mpirun', *as_root, '-np', str(ranks), '-H', f'localhost:{ranks}', '-bind-to', 'none',
+          '-mca', 'mpi_yield_when_idle', '1']
+
+
+@functools.cache
+def suits_mpi():
+  """Return whether launch_local.sh would take mpirun here."""
+  check = f'source {ROOT}/scripts/launch_env.sh; suits_mpi'
+  return subprocess.run(['bash', '-c', check], check=False).returncode == 0
 
 
 def peer_command(peer, precision, cores):

@@ -4,12 +4,14 @@
 #   bash scripts/launch_local.sh --dataset_name=flowers --dataset_dir=/data/flowers ...
 #
 # RANKS chooses another number of ranks, and is needed without a GPU: the ranks then share
-# the processor's cores evenly.
+# the processor's cores evenly, and are started by launch_mpirun.sh where Horovod has Open MPI.
 set -euo pipefail
 source "$(dirname "$0")/launch_env.sh"
 
 check_horovod
-gpus=$({ nvidia-smi --list-gpus 2> /dev/null || true; } | wc -l)
-ranks=${RANKS:-$gpus}
+ranks=${RANKS:-$(count_gpus)}
 [ "$ranks" -gt 0 ] || fail 'no GPU here: set the number of ranks, such as RANKS=2'
+if suits_mpi; then
+  HOSTS=localhost:$ranks exec bash scripts/launch_mpirun.sh "$@"
+fi
 launch horovodrun --gloo -np "$ranks" python train_image_classifiers.py "$@"

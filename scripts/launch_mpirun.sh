@@ -18,6 +18,7 @@ flags=(-np "$ranks" -H "$HOSTS" --tag-output)
 flags+=(-bind-to none -map-by slot)           # A rank's threads may use all of its cores.
 flags+=(-mca pml ob1 -mca btl '^openib')      # TCP carries control messages, NCCL gradients.
 flags+=(-mca mpi_yield_when_idle 1)           # Who waits leaves the core to who computes.
+flags+=(-mca odls_base_sigkill_timeout 5)     # From SIGTERM to SIGKILL, seconds, to save in.
 flags+=(-x PATH -x LD_LIBRARY_PATH -x NCCL_DEBUG)
 if [ "$(id -u)" = 0 ]; then flags+=(--allow-run-as-root); fi
 if [ -n "${SSH_PORT:-}" ]; then flags+=(-mca plm_rsh_args "-p $SSH_PORT"); fi

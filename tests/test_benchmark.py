@@ -1,5 +1,6 @@
 """The benchmark's commands and arithmetic; its measurements are not for tests."""
 import importlib.util
+import os
 import pathlib
 
 import pytest
@@ -47,6 +48,7 @@ def test_one_rank_is_a_run_bound_to_its_cores(benchmark, flag_values):
 
 
 def test_several_ranks_are_launched_by_horovodrun(benchmark, flag_values):
+  flag_values.mpi = False
   command = benchmark.command('lenet', 2, 'float32', '/run', 1)
   assert command[:6] == ['horovodrun', '--gloo', '-np', '2', 'bash', '-c']
   assert ' --enable_paisoar=True' in command[6]
@@ -57,8 +59,24 @@ def test_several_ranks_are_launched_by_mpirun_where_asked(benchmark, flag_values
   flag_values.mpi = True
   command = benchmark.command('lenet', 2, 'float32', '/run', 1)
   assert command[0] == 'mpirun'
-  assert command[-10:-3] == ['-np', '2', '-bind-to', 'none', '-mca', 'mpi_yield_when_idle', '1']
+  assert command[-12:-3] == ['-np', '2', '-H', 'localhost:2', '-bind-to', 'none',
+                             '-mca', 'mpi_yield_when_idle', '1']
   assert ' --enable_paisoar=True' in command[-1]
+
+
+@pytest.mark.parametrize(('suits', 'word'), [(False, 'horovodrun'), (True, 'mpirun')])
+def test_by_default_ranks_are_launched_as_by_launch_local(benchmark, flag_values, monkeypatch,
+                                                          suits, word):
+  monkeypatch.setattr(benchmark, 'suits_mpi', lambda: suits)
+  assert benchmark.launcher(2)[0] == word
+
+
+def test_a_machine_with_a_gpu_does_not_suit_mpirun(benchmark, monkeypatch, tmp_path):
+  gpus = tmp_path / 'nvidia-smi'
+  gpus.write_text('#!/bin/sh\necho GPU 0\n')
+  gpus.chmod(0o755)
+  monkeypatch.setenv('PATH', f'{tmp_path}{os.pathsep}{os.environ["PATH"]}')
+  assert not benchmark.suits_mpi()
 
 
 def test_each_round_measures_all_in_turn(benchmark, flag_values, monkeypatch, capsys):

@@ -71,6 +71,24 @@ def test_a_rank_for_every_gpu(fake):
 
 
 @launch.needs_horovod
+@pytest.mark.parametrize(('gpus', 'mpirun', 'mpi_built', 'command'), [
+    ('exit 9', 'echo "mpirun (Open MPI) 4.1.4"', True, 'mpirun -np 2 -H localhost:2'),
+    ('exit 9', 'echo "mpirun (Open MPI) 4.1.4"', False, 'horovodrun --gloo -np 2'),
+    ('exit 9', 'echo "HYDRA build details:"', True, 'horovodrun --gloo -np 2'),
+    ('echo GPU 0', 'echo "mpirun (Open MPI) 4.1.4"', True, 'horovodrun --gloo -np 2')])
+def test_ranks_share_a_machine_through_open_mpi_if_it_has_no_gpu(fake, gpus, mpirun, mpi_built,
+                                                                 command):
+  path = fake('nvidia-smi', gpus)
+  fake('mpirun', mpirun)
+  fake('horovodrun')
+  fake('python', 'exit 0' if mpi_built else 'exit 1')
+  code, output = run('launch_local.sh', {'model_name': 'lenet'}, PATH=path, RANKS='2')
+  assert code == 0
+  assert output.startswith(f'+ {command} ')
+  assert 'train_image_classifiers.py --model_name=lenet\n' in output
+
+
+@launch.needs_horovod
 @pytest.mark.parametrize(('value', 'message'), [
     ('', 'set HOSTS to the hosts and their ranks, such as HOSTS=node1:4,node2:4'),
     ('localhost:x', "HOSTS=localhost:x: 'localhost:x' is not host:ranks, such as node1:4"),
@@ -131,6 +149,7 @@ def test_one_machine(data, tmp_path):
                      RANKS='2')
   assert code == 0, output
   assert 'ranks 2, hosts ' in output
+  assert f' over {"MPI" if has_mpi() else "Gloo"}, compute in ' in output
   assert 'step 4/4  loss ' in output
   assert (tmp_path / 'model.ckpt-4.index').exists()
 
@@ -154,7 +173,7 @@ def test_mpirun(data, tmp_path):
   # What Horovod's documentation asks for, in its page on Open MPI, and no busy waiting.
   assert re.search(r'^\+ mpirun -np 2 -H localhost:2 --tag-output -bind-to none -map-by slot '
                    r'-mca pml ob1 -mca btl \\\^openib -mca mpi_yield_when_idle 1 '
-                   r'-x PATH -x LD_LIBRARY_PATH -x NCCL_DEBUG '
+                   r'-mca odls_base_sigkill_timeout 5 -x PATH -x LD_LIBRARY_PATH -x NCCL_DEBUG '
                    r'(--allow-run-as-root )?\S+python \S+ ', output, re.M)
   assert 'over MPI, compute in ' in output
   assert (tmp_path / 'model.ckpt-4.index').exists()
