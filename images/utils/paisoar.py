@@ -77,8 +77,11 @@ class ReplicatedVarsOptimizer:
 
   def _compute_gradients(self, loss, var_list):
     """Return the gradients of the scaled loss and their variables, two lists."""
-    pairs = [(tf.convert_to_tensor(gradient), variable) for gradient, variable
-             in self._optimizer.compute_gradients(loss * self.loss_scale.value, var_list)
+    # No gates: the update waits for all gradients, for the sake of their norm, and gates
+    # before it would be a tenth of the graph of a large network.
+    pairs = self._optimizer.compute_gradients(
+        loss * self.loss_scale.value, var_list, gate_gradients=tf.train.Optimizer.GATE_NONE)
+    pairs = [(tf.convert_to_tensor(gradient), variable) for gradient, variable in pairs
              if gradient is not None]
     if not pairs:
       raise ValueError('the loss depends on none of the trained variables: '

@@ -52,6 +52,15 @@ def test_a_step_is_that_of_the_wrapped_optimizer_at_any_loss_scale(scale):
   assert step.session.run(step.global_step) == 1
 
 
+def test_only_the_update_waits_for_all_gradients():
+  Step()
+  gradients = [op for op in tf.get_default_graph().get_operations() if 'gradients' in op.name]
+  assert gradients
+  assert not [op.name for op in gradients if op.control_inputs]
+  update = next(op for op in tf.get_default_graph().get_operations() if op.type == 'If')
+  assert update.inputs[0].op.type == 'IsFinite'
+
+
 def test_the_loss_is_not_scaled():
   step = Step(scale=1024.0)
   assert step.loss.dtype == tf.float32
