@@ -77,10 +77,12 @@ class ReplicatedVarsOptimizer:
 
   def _compute_gradients(self, loss, var_list):
     """Return the gradients of the scaled loss and their variables, two lists."""
+    with tf.control_dependencies([loss]):  # It is that of the variables before their update.
+      scale = tf.identity(self.loss_scale.value)
     # No gates: the update waits for all gradients, for the sake of their norm, and gates
     # before it would be a tenth of the graph of a large network.
     pairs = self._optimizer.compute_gradients(
-        loss * self.loss_scale.value, var_list, gate_gradients=tf.train.Optimizer.GATE_NONE)
+        loss, var_list, gate_gradients=tf.train.Optimizer.GATE_NONE, grad_loss=scale)
     pairs = [(tf.convert_to_tensor(gradient), variable) for gradient, variable in pairs
              if gradient is not None]
     if not pairs:
