@@ -77,7 +77,7 @@ class ReplicatedVarsOptimizer:
 
   def _compute_gradients(self, loss, var_list):
     """Return the gradients of the scaled loss and their variables, two lists."""
-    with tf.control_dependencies([loss]):  # It is that of the variables before their update.
+    with tf.control_dependencies([loss]):  # So that it reads the variables before the update.
       scale = tf.identity(self.loss_scale.value)
     # No gates: the update waits for all gradients, for the sake of their norm, and gates
     # before it would be a tenth of the graph of a large network.
