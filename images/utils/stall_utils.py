@@ -69,11 +69,18 @@ class _Watch:
           else 'other ranks have not come to the start')
       logging.error('rank %d on %s: nothing has moved for %d s, the limit of --stall_limit_secs: '
                     '%s; %s', self._rank, self._roll_call.place.host, self._limit, late,
-                    self.describe())
+                    self._described())
       sys.stderr.flush()
       time.sleep(_LINGER_SECS)
     finally:
       os._exit(EXIT_STALLED)
+
+  def _described(self):
+    """Return what is safe, or why that cannot be told: no error may hide what has stalled."""
+    try:
+      return self.describe()
+    except Exception as error:
+      return f'what is saved could not be looked at ({error!r})'
 
 
 _watch = _Watch()  # That of this process; it ends nothing before start().

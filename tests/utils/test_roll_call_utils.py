@@ -48,6 +48,15 @@ def test_who_is_late(two, states, late):
   assert two[0].late(states) == late
 
 
+def test_who_is_late_where_others_do_not_answer(two):
+  first, second = two
+  first.places = [first.place._replace(host='here'), second.place._replace(host='here'),
+                  second.place._replace(host='far')]
+  assert first.late({0: (4, 9.0), 1: (5, 9.0)}) == (
+      'rank 2 on far does not answer; '
+      'rank 0 on here has not begun the step that others are in')
+
+
 @pytest.mark.parametrize('other', [{'machine': 'another'}, {'address': '127.0.0.2'}])
 def test_another_machine_of_the_same_name_is_asked_there(two, other):
   """All addresses of 127.0.0.0/8 are this machine; only 127.0.0.1 would be taken for ours."""

@@ -1,5 +1,6 @@
 """The watch in one process; tests/test_train_image_classifiers_stops.py has several."""
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -73,6 +74,22 @@ def test_a_rank_that_still_moves_is_waited_for(watch, monkeypatch):
   with stall_utils.waiting():
     watch._run()
   assert ended == answers[2:]
+
+
+def test_an_error_on_the_way_does_not_hide_what_has_stalled(watch, monkeypatch, caplog):
+  """As of a file system on the machine that was cut off."""
+  monkeypatch.setattr(stall_utils, '_LINGER_SECS', 0)
+  exits = []
+  monkeypatch.setattr(stall_utils.os, '_exit', exits.append)
+
+  def describe():
+    raise OSError('no route to host')
+
+  with stall_utils.waiting(describe):
+    watch._end({0: (1, 9.0)})
+  assert exits == [stall_utils.EXIT_STALLED]
+  assert re.search('nothing has moved .*; what is saved could not be looked at '
+                   r"\(OSError\('no route to host'\)\)", caplog.text)
 
 
 def test_only_what_waits_is_watched(watch):
