@@ -202,7 +202,8 @@ flag_utils.define_enum(
     'fp16: exchange gradients between ranks in float16, half of the bytes; with '
     'loss_scale=0, as small gradients are lost in float16.')
 flags.DEFINE_bool(
-    'xla', False, 'Let XLA compile clusters of operations; measure first whether it helps.')
+    'xla', False, 'Let XLA compile clusters of operations; measure first whether it helps: on a '
+    'processor convolutions become slower.')
 flags.DEFINE_integer(
     'stall_limit_secs', 600,
     'Seconds without progress after which the run ends with an error, as when a rank hangs or '

@@ -33,6 +33,14 @@ def lenet(data, tmp_path_factory):
   return output_dir, output
 
 
+def test_xla_compiles(data, tmp_path):
+  code, output = command_line.run(
+      {**command_line.TINY, 'dataset_dir': data, 'output_dir': tmp_path, 'stop_at_step': 1,
+       'xla': True}, environment={'TF_CPP_MIN_LOG_LEVEL': '0'})
+  assert code == 0, output
+  assert 'Compiled cluster using XLA!' in output
+
+
 def test_log(lenet, data):
   output_dir, output = lenet
   for words in ('pretrain lenet on cifar10: 40 images in 1 files',

@@ -11,6 +11,12 @@ import warnings
 # TensorFlow reads this when it is loaded: 1 hides its INFO lines, keeps warnings.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
 
+# And this when it first looks for devices, which is before main(): where a session asks for XLA,
+# for a processor too.
+_XLA_FLAGS = os.environ.get('TF_XLA_FLAGS', '').split()
+if not any('tf_xla_cpu_global_jit' in flag for flag in _XLA_FLAGS):
+  os.environ['TF_XLA_FLAGS'] = ' '.join([*_XLA_FLAGS, '--tf_xla_cpu_global_jit'])
+
 import tensorflow.compat.v1 as tf  # noqa: E402
 
 # The layers below TF-Slim call themselves deprecated, layer by layer; there are no others.

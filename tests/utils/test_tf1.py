@@ -1,5 +1,10 @@
 """TF-Slim works on the TensorFlow that is installed."""
+import os
+import subprocess
+import sys
+
 import numpy as np
+import pytest
 
 from images.utils.tf1 import slim, tf
 
@@ -23,3 +28,14 @@ def test_batch_norm_of_vectors():
 def test_tensors_are_equal_where_they_are_the_same():
   one = tf.constant(1.0)
   assert (one == one, one == tf.constant(1.0)) == (True, False)
+
+
+@pytest.mark.parametrize(('before', 'after'), [
+    ('', '--tf_xla_cpu_global_jit'),
+    ('--tf_xla_min_cluster_size=9', '--tf_xla_min_cluster_size=9 --tf_xla_cpu_global_jit'),
+    ('--tf_xla_cpu_global_jit=false', '--tf_xla_cpu_global_jit=false')])
+def test_xla_may_compile_for_a_processor_unless_the_user_says_no(before, after):
+  code = "import os; from images.utils import tf1; print(os.environ['TF_XLA_FLAGS'])"
+  printed = subprocess.check_output([sys.executable, '-c', code], text=True,
+                                    env={**os.environ, 'TF_XLA_FLAGS': before})
+  assert printed == after + '\n'
