@@ -15,12 +15,11 @@ class SummaryHook(tf.train.SessionRunHook):
     """Write of `tensors` those that are there; 'step' and 'complete' (bool) are needed."""
     self._tensors = {name: tensors[name] for name in (*_TAGS, 'step', 'complete')
                      if tensors.get(name) is not None}
-    self._output_dir = output_dir
     self._every_n_iters = every_n_iters
-    self._writer = None
-
-  def begin(self):
-    self._writer = tf.summary.FileWriterCache.get(self._output_dir)
+    # A new writer writes the default graph. CheckpointSaverHook does so too, for a large
+    # network in a second: once is enough.
+    with tf.Graph().as_default():
+      self._writer = tf.summary.FileWriterCache.get(output_dir)
 
   def before_run(self, run_context):
     return tf.train.SessionRunArgs(self._tensors)

@@ -171,6 +171,15 @@ def test_the_session_restores_with_the_saver_that_saves(tmp_path):
       '.data-00000-of-00001', '.index']
 
 
+def test_the_event_file_holds_the_graph_once_and_last(tmp_path):
+  """TensorBoard shows the last one; the first, of a writer that has just been opened, is empty."""
+  graph = run(tmp_path, total_steps=1)
+  (path,) = tmp_path.glob('events.out.tfevents.*')
+  written = [tf.GraphDef.FromString(event.graph_def)
+             for event in tf.train.summary_iterator(str(path)) if event.HasField('graph_def')]
+  assert [len(graph_def.node) for graph_def in written] == [0, len(graph.get_operations())]
+
+
 def test_a_loss_that_is_not_finite_ends_the_run_unsaved(tmp_path):
   with pytest.raises(TrainingError) as error:
     run(tmp_path, poison=3, save_every=2)
