@@ -82,7 +82,7 @@ def train():
             save_checkpoint_secs=None,
             save_summaries_steps=FLAGS.log_loss_every_n_iters,
             log_step_count_steps=None,
-            config=get_session_config()) as session:
+            config=get_session_config(is_training=True)) as session:
       while not session.should_stop():
         session.run(train_op)
     report_end(plan)
@@ -390,9 +390,10 @@ def get_checkpoint():
   return path, output_dir
 
 
-def get_session_config():
+def get_session_config(is_training=False):
   """Return the tf.ConfigProto for the flags."""
-  return cluster_utils.session_config(FLAGS.log_device_placement, xla=FLAGS.xla)
+  return cluster_utils.session_config(FLAGS.log_device_placement, is_training=is_training,
+                                      xla=FLAGS.xla)
 
 
 def get_session_options():

@@ -212,11 +212,12 @@ def accelerator():
   return '/gpu:0' if tf.config.list_physical_devices('GPU') else None
 
 
-def session_config(log_device_placement=False, *, xla=False):
+def session_config(log_device_placement=False, *, is_training=False, xla=False):
   """Return the tf.ConfigProto of a rank: its own GPU, its share of the host's cores.
 
-  Several ranks on a host that each used all cores would take them from each other. With
-  `xla`, clusters of operations are compiled by XLA, on a processor too.
+  Several ranks on a host that each used all cores would take them from each other. A processor
+  runs the graph of a session for training as it is. With `xla`, clusters of operations are
+  compiled by XLA, on a processor too.
   """
   cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
   config = tf.ConfigProto(
@@ -225,8 +226,6 @@ def session_config(log_device_placement=False, *, xla=False):
       intra_op_parallelism_threads=max(1, cores // local_size()) if local_size() > 1 else 0)
   if xla:
     config.graph_options.optimizer_options.global_jit_level = tf.OptimizerOptions.ON_1
-    # What TensorFlow asks for before it compiles for a processor; read at the first session.
-    os.environ.setdefault('TF_XLA_FLAGS', '--tf_xla_cpu_global_jit')
   config.gpu_options.allow_growth = True
   gpus = len(tf.config.list_physical_devices('GPU'))
   if gpus:
@@ -237,12 +236,19 @@ def session_config(log_device_placement=False, *, xla=False):
     # A launcher that shows each rank a GPU of its own leaves nothing to choose.
     config.gpu_options.visible_device_list = str(local_rank() if gpus > 1 else 0)
   else:
-    _rewrite_for_a_processor(config.graph_options.rewrite_options)
+    _rewrite_for_a_processor(config.graph_options, is_training)
   return config
 
 
-def _rewrite_for_a_processor(rewriting):
-  """Leave out what rewrites a network for a GPU only, or finds nothing, in seconds of a start."""
+def _rewrite_for_a_processor(graph_options, is_training):
+  """Leave out what takes seconds of a start and finds nothing for a processor.
+
+  For training that is all of it. In inference a convolution is fused with its batch norm.
+  """
+  rewriting = graph_options.rewrite_options
+  if is_training:
+    rewriting.disable_meta_optimizer = True
+    graph_options.optimizer_options.opt_level = tf.OptimizerOptions.L0
   rewriting.meta_optimizer_iterations = rewriting.ONE
   rewriting.layout_optimizer = rewriting.OFF
   rewriting.loop_optimization = rewriting.OFF

@@ -103,16 +103,21 @@ def test_gpu_of_a_rank(monkeypatch, local_rank, gpus, devices):
   assert (rewriting.layout_optimizer == rewriting.OFF) == (not devices)
 
 
+@pytest.mark.parametrize(('gpus', 'is_training', 'as_it_is'), [
+    (0, True, True), (0, False, False), (1, True, False), (1, False, False)])
+def test_a_processor_trains_with_the_graph_as_it_is(monkeypatch, gpus, is_training, as_it_is):
+  monkeypatch.setattr(tf.config, 'list_physical_devices', lambda kind: [kind] * gpus)
+  config = cluster_utils.session_config(is_training=is_training)
+  assert config.graph_options.rewrite_options.disable_meta_optimizer == as_it_is
+
+
 @pytest.mark.parametrize('log', [True, False])
 def test_device_placement_is_logged_where_it_is_wanted(log):
   assert cluster_utils.session_config(log).log_device_placement == log
 
 
-def test_xla_compiles_clusters(monkeypatch):
-  monkeypatch.delenv('TF_XLA_FLAGS', raising=False)
-  level = cluster_utils.session_config().graph_options.optimizer_options.global_jit_level
-  assert level == tf.OptimizerOptions.DEFAULT
-  assert 'TF_XLA_FLAGS' not in os.environ
-  options = cluster_utils.session_config(xla=True).graph_options.optimizer_options
-  assert options.global_jit_level == tf.OptimizerOptions.ON_1
-  assert os.environ['TF_XLA_FLAGS'] == '--tf_xla_cpu_global_jit'
+@pytest.mark.parametrize(('xla', 'level'), [
+    (False, tf.OptimizerOptions.DEFAULT), (True, tf.OptimizerOptions.ON_1)])
+def test_xla_compiles_clusters(xla, level):
+  options = cluster_utils.session_config(xla=xla).graph_options.optimizer_options
+  assert options.global_jit_level == level
