@@ -31,9 +31,13 @@ def init(enable_paisoar):
     ImportError: `enable_paisoar` and no Horovod; the message names both remedies.
   """
   global _hvd
-  if not enable_paisoar:
-    _hvd = None
-    return
+  _hvd = _join() if enable_paisoar else None
+  _check_gpus()
+  _set_up_devices()
+
+
+def _join():
+  """Start Horovod; return its module."""
   if not tf.config.list_physical_devices('GPU'):
     _suit_processors()
   try:
@@ -44,8 +48,7 @@ def init(enable_paisoar):
         f'enable_paisoar=True trains through Horovod, which is not usable here ({error}): '
         f'install it ({HOROVOD_INSTALL}), or train in one process with '
         '--enable_paisoar=False') from error
-  _hvd = hvd
-  _check_gpus()
+  return hvd
 
 
 def _suit_processors():
@@ -58,6 +61,23 @@ def _suit_processors():
     # Within one host Open MPI exchanges through memory, in half of the time where Horovod's
     # buffer, by default 128 MB, stays in the cache.
     os.environ.setdefault('HOROVOD_FUSION_THRESHOLD', str(2 * 2**20))
+
+
+def _set_up_devices():
+  """Give a process the threads and the GPU that session_config() gives its sessions.
+
+  TensorFlow goes by what is set when devices are first made, which is before any session, for
+  the first function in a graph.
+  """
+  tf.config.threading.set_intra_op_parallelism_threads(_threads())
+  gpus = tf.config.list_physical_devices('GPU')
+  if gpus:
+    # Threads of its own launch kernels, so that nothing on the processor holds the GPU up.
+    os.environ.setdefault('TF_GPU_THREAD_MODE', 'gpu_private')
+    os.environ.setdefault('TF_GPU_THREAD_COUNT', '2')
+    own = gpus[_own_gpu(gpus)]
+    tf.config.set_visible_devices(own, 'GPU')
+    tf.config.experimental.set_memory_growth(own, True)
 
 
 def _check_gpus():
@@ -219,25 +239,30 @@ def session_config(log_device_placement=False, *, is_training=False, xla=False):
   runs the graph of a session for training as it is. With `xla`, clusters of operations are
   compiled by XLA, on a processor too.
   """
-  cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
   config = tf.ConfigProto(
       allow_soft_placement=True,
       log_device_placement=log_device_placement,
-      intra_op_parallelism_threads=max(1, cores // local_size()) if local_size() > 1 else 0)
+      intra_op_parallelism_threads=_threads())
   if xla:
     config.graph_options.optimizer_options.global_jit_level = tf.OptimizerOptions.ON_1
   config.gpu_options.allow_growth = True
-  gpus = len(tf.config.list_physical_devices('GPU'))
+  gpus = tf.config.list_physical_devices('GPU')
   if gpus:
-    # Threads of its own launch kernels, so that nothing on the processor holds the GPU up.
-    # Read when TensorFlow makes the device.
-    os.environ.setdefault('TF_GPU_THREAD_MODE', 'gpu_private')
-    os.environ.setdefault('TF_GPU_THREAD_COUNT', '2')
-    # A launcher that shows each rank a GPU of its own leaves nothing to choose.
-    config.gpu_options.visible_device_list = str(local_rank() if gpus > 1 else 0)
+    config.gpu_options.visible_device_list = str(_own_gpu(gpus))
   else:
     _rewrite_for_a_processor(config.graph_options, is_training)
   return config
+
+
+def _threads():
+  """Return how many threads an operation of this rank may use; 0 stands for all cores."""
+  cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+  return max(1, cores // local_size()) if local_size() > 1 else 0
+
+
+def _own_gpu(gpus):
+  """Return which of `gpus` is this rank's, an index; a launcher may show each rank only one."""
+  return local_rank() if len(gpus) > 1 else 0
 
 
 def _rewrite_for_a_processor(graph_options, is_training):

@@ -1,11 +1,13 @@
 """One process; test_ranks.py has several."""
 import os
+import subprocess
 import sys
 
 import pytest
 
 from images.utils import cluster_utils
 from images.utils.tf1 import tf
+from tests import launch
 
 
 def test_without_horovod_there_is_one_process():
@@ -63,6 +65,25 @@ def test_threads_of_a_rank(monkeypatch, cores, local_size, threads):
   assert cluster_utils.session_config().intra_op_parallelism_threads == threads
 
 
+THREADS = '''
+import os
+from unittest import mock
+from images.utils import cluster_utils
+from images.utils.tf1 import tf
+
+with mock.patch.object(cluster_utils, '_threads', lambda: 40), tf.Graph().as_default():
+  cluster_utils.init(enable_paisoar=False)
+  branch = tf.cond(tf.constant(True), lambda: 1, lambda: 2)  # Its functions make devices.
+  with tf.Session(config=cluster_utils.session_config()) as session:
+    session.run(branch)
+print(len(os.listdir('/proc/self/task')))
+'''
+
+
+def test_threads_of_a_graph_with_functions():
+  assert int(subprocess.check_output([sys.executable, '-c', THREADS], cwd=launch.ROOT)) >= 40
+
+
 @pytest.mark.parametrize(('gpus', 'ranks', 'visible', 'warned'), [
     (0, 4, False, False), (4, 4, False, False), (1, 1, False, False), (1, 4, True, False),
     (1, 4, False, True)])
@@ -88,19 +109,35 @@ def share_gpus(monkeypatch, gpus, ranks):
   monkeypatch.setattr(tf.config, 'list_physical_devices', lambda kind: [kind] * gpus)
 
 
-@pytest.mark.parametrize(('local_rank', 'gpus', 'devices'), [
-    (0, 0, ''), (0, 4, '0'), (3, 4, '3'), (3, 1, '0')])
-def test_gpu_of_a_rank(monkeypatch, local_rank, gpus, devices):
+@pytest.mark.parametrize(('local_rank', 'gpus', 'own'), [
+    (0, 0, None), (0, 4, 0), (3, 4, 3), (3, 1, 0)])
+def test_gpu_of_a_rank(monkeypatch, local_rank, gpus, own):
   """The one of its local rank, or the only one that the launcher lets it see."""
   monkeypatch.setattr(cluster_utils, 'local_rank', lambda: local_rank)
   monkeypatch.setattr(tf.config, 'list_physical_devices', lambda kind: [kind] * gpus)
   config = cluster_utils.session_config()
-  assert config.gpu_options.visible_device_list == devices
+  assert config.gpu_options.visible_device_list == ('' if own is None else str(own))
   assert config.gpu_options.allow_growth
   assert config.allow_soft_placement
   rewriting = config.graph_options.rewrite_options
-  assert (rewriting.meta_optimizer_iterations == rewriting.ONE) == (not devices)
-  assert (rewriting.layout_optimizer == rewriting.OFF) == (not devices)
+  assert (rewriting.meta_optimizer_iterations == rewriting.ONE) == (own is None)
+  assert (rewriting.layout_optimizer == rewriting.OFF) == (own is None)
+
+
+@pytest.mark.parametrize(('local_rank', 'gpus', 'own'), [
+    (0, 0, None), (0, 4, 'GPU 0'), (3, 4, 'GPU 3'), (3, 1, 'GPU 0')])
+def test_the_same_gpu_before_any_session(monkeypatch, local_rank, gpus, own):
+  """Else TensorFlow takes all GPUs and their memory, and refuses sessions another one."""
+  monkeypatch.setattr(cluster_utils, 'local_rank', lambda: local_rank)
+  monkeypatch.setattr(os, 'environ', dict(os.environ))
+  monkeypatch.setattr(tf.config, 'list_physical_devices',
+                      lambda kind: [f'{kind} {n}' for n in range(gpus)])
+  asked = []
+  monkeypatch.setattr(tf.config, 'set_visible_devices', lambda *gpu: asked.append(gpu))
+  monkeypatch.setattr(tf.config.experimental, 'set_memory_growth', lambda *gpu: asked.append(gpu))
+  cluster_utils.init(enable_paisoar=False)
+  assert asked == ([(own, 'GPU'), (own, True)] if own else [])
+  assert (os.environ.get('TF_GPU_THREAD_MODE') == 'gpu_private') == bool(own)
 
 
 @pytest.mark.parametrize(('gpus', 'is_training', 'as_it_is'), [
