@@ -70,6 +70,7 @@ def _set_up_devices():
   the first function in a graph.
   """
   tf.config.threading.set_intra_op_parallelism_threads(_threads())
+  tf.config.threading.set_inter_op_parallelism_threads(_threads())
   gpus = tf.config.list_physical_devices('GPU')
   if gpus:
     # Threads of its own launch kernels, so that nothing on the processor holds the GPU up.
@@ -235,14 +236,15 @@ def accelerator():
 def session_config(log_device_placement=False, *, is_training=False, xla=False):
   """Return the tf.ConfigProto of a rank: its own GPU, its share of the host's cores.
 
-  Several ranks on a host that each used all cores would take them from each other. A processor
-  runs the graph of a session for training as it is. With `xla`, clusters of operations are
-  compiled by XLA, on a processor too.
+  Several ranks on a host that each used all cores, within an operation or for several at the
+  same time, would take them from each other. A processor runs the graph of a session for
+  training as it is. With `xla`, clusters of operations are compiled by XLA, on a processor too.
   """
   config = tf.ConfigProto(
       allow_soft_placement=True,
       log_device_placement=log_device_placement,
-      intra_op_parallelism_threads=_threads())
+      intra_op_parallelism_threads=_threads(),
+      inter_op_parallelism_threads=_threads())
   if xla:
     config.graph_options.optimizer_options.global_jit_level = tf.OptimizerOptions.ON_1
   config.gpu_options.allow_growth = True
@@ -255,7 +257,7 @@ def session_config(log_device_placement=False, *, is_training=False, xla=False):
 
 
 def _threads():
-  """Return how many threads an operation of this rank may use; 0 stands for all cores."""
+  """Return this rank's share of the host's cores, a number of threads; 0 stands for all."""
   cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
   return max(1, cores // local_size()) if local_size() > 1 else 0
 

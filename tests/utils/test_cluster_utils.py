@@ -62,7 +62,8 @@ def test_threads_of_a_rank(monkeypatch, cores, local_size, threads):
   """0 stands for all cores."""
   monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(cores)))
   monkeypatch.setattr(cluster_utils, 'local_size', lambda: local_size)
-  assert cluster_utils.session_config().intra_op_parallelism_threads == threads
+  config = cluster_utils.session_config()
+  assert config.intra_op_parallelism_threads == config.inter_op_parallelism_threads == threads
 
 
 THREADS = '''
