@@ -11,7 +11,7 @@ import socket
 
 from absl import logging
 
-from images.utils import stall_utils
+from images.utils import device_utils, stall_utils
 from images.utils.tf1 import tf
 
 HOROVOD_INSTALL = ("pip install 'setuptools<70' wheel 'cmake<4' && "
@@ -33,7 +33,7 @@ def init(enable_paisoar):
   global _hvd
   _hvd = _join() if enable_paisoar else None
   _check_gpus()
-  _set_up_devices()
+  device_utils.set_up(local_rank(), local_size())
 
 
 def _join():
@@ -61,24 +61,6 @@ def _suit_processors():
     # Within one host Open MPI exchanges through memory, in half of the time where Horovod's
     # buffer, by default 128 MB, stays in the cache.
     os.environ.setdefault('HOROVOD_FUSION_THRESHOLD', str(2 * 2**20))
-
-
-def _set_up_devices():
-  """Give a process the threads and the GPU that session_config() gives its sessions.
-
-  TensorFlow goes by what is set when devices are first made, which is before any session, for
-  the first function in a graph.
-  """
-  tf.config.threading.set_intra_op_parallelism_threads(_threads())
-  tf.config.threading.set_inter_op_parallelism_threads(_threads())
-  gpus = tf.config.list_physical_devices('GPU')
-  if gpus:
-    # Threads of its own launch kernels, so that nothing on the processor holds the GPU up.
-    os.environ.setdefault('TF_GPU_THREAD_MODE', 'gpu_private')
-    os.environ.setdefault('TF_GPU_THREAD_COUNT', '2')
-    own = gpus[_own_gpu(gpus)]
-    tf.config.set_visible_devices(own, 'GPU')
-    tf.config.experimental.set_memory_growth(own, True)
 
 
 def _check_gpus():
@@ -228,56 +210,7 @@ def broadcast_global_variables():
   return _hvd.broadcast_global_variables(0) if size() > 1 else tf.no_op()
 
 
-def accelerator():
-  """Return the device string of this rank's GPU, the only one it sees; None without one."""
-  return '/gpu:0' if tf.config.list_physical_devices('GPU') else None
-
-
 def session_config(log_device_placement=False, *, is_training=False, xla=False):
-  """Return the tf.ConfigProto of a rank: its own GPU, its share of the host's cores.
-
-  Several ranks on a host that each used all cores, within an operation or for several at the
-  same time, would take them from each other. A processor runs the graph of a session for
-  training as it is. With `xla`, clusters of operations are compiled by XLA, on a processor too.
-  """
-  config = tf.ConfigProto(
-      allow_soft_placement=True,
-      log_device_placement=log_device_placement,
-      intra_op_parallelism_threads=_threads(),
-      inter_op_parallelism_threads=_threads())
-  if xla:
-    config.graph_options.optimizer_options.global_jit_level = tf.OptimizerOptions.ON_1
-  config.gpu_options.allow_growth = True
-  gpus = tf.config.list_physical_devices('GPU')
-  if gpus:
-    config.gpu_options.visible_device_list = str(_own_gpu(gpus))
-  else:
-    _rewrite_for_a_processor(config.graph_options, is_training)
-  return config
-
-
-def _threads():
-  """Return this rank's share of the host's cores, a number of threads; 0 stands for all."""
-  cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-  return max(1, cores // local_size()) if local_size() > 1 else 0
-
-
-def _own_gpu(gpus):
-  """Return which of `gpus` is this rank's, an index; a launcher may show each rank only one."""
-  return local_rank() if len(gpus) > 1 else 0
-
-
-def _rewrite_for_a_processor(graph_options, is_training):
-  """Leave out what takes seconds of a start and finds nothing for a processor.
-
-  For training that is all of it. In inference a convolution is fused with its batch norm.
-  """
-  rewriting = graph_options.rewrite_options
-  if is_training:
-    rewriting.disable_meta_optimizer = True
-    graph_options.optimizer_options.opt_level = tf.OptimizerOptions.L0
-  rewriting.meta_optimizer_iterations = rewriting.ONE
-  rewriting.layout_optimizer = rewriting.OFF
-  rewriting.loop_optimization = rewriting.OFF
-  rewriting.function_optimization = rewriting.OFF
-  rewriting.memory_optimization = rewriting.NO_MEM_OPT
+  """Return the tf.ConfigProto of this rank's sessions, as of device_utils.session_config()."""
+  return device_utils.session_config(local_rank(), local_size(), is_training=is_training, xla=xla,
+                                     log_device_placement=log_device_placement)

@@ -6,7 +6,7 @@ place in the stream): a run that is resumed at a place goes on as if never inter
 """
 import sys
 
-from images.utils import cluster_utils, preparation_utils, share_utils
+from images.utils import cluster_utils, device_utils, preparation_utils, share_utils
 from images.utils.tf1 import tf
 
 # Files that are read at the same time, and records taken from one before the next.
@@ -29,8 +29,8 @@ class DatasetIterator:
     """Iterate over `dataset` of dicts with 'image' and 'label', and from files 'place' (in
     the stream of all ranks) and 'skipped'. Where there is a GPU, the next batch is copied to
     it during a step."""
-    self._device = cluster_utils.accelerator() or '/cpu:0'
-    if cluster_utils.accelerator():
+    self._device = device_utils.accelerator() or '/cpu:0'
+    if device_utils.accelerator():
       dataset = dataset.apply(tf.data.experimental.prefetch_to_device(self._device, 1))
     with tf.device(self._device):
       self._iterator = tf.data.make_initializable_iterator(dataset)

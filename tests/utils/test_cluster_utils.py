@@ -1,13 +1,11 @@
 """One process; test_ranks.py has several."""
 import os
-import subprocess
 import sys
 
 import pytest
 
-from images.utils import cluster_utils
+from images.utils import cluster_utils, device_utils
 from images.utils.tf1 import tf
-from tests import launch
 
 
 def test_without_horovod_there_is_one_process():
@@ -56,35 +54,6 @@ def test_horovod_on_processors(monkeypatch, environment, added):
   assert seen == {**environment, **added}
 
 
-@pytest.mark.parametrize(('cores', 'local_size', 'threads'), [
-    (8, 1, 0), (8, 2, 4), (8, 3, 2), (2, 4, 1)])
-def test_threads_of_a_rank(monkeypatch, cores, local_size, threads):
-  """0 stands for all cores."""
-  monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(cores)))
-  monkeypatch.setattr(cluster_utils, 'local_size', lambda: local_size)
-  config = cluster_utils.session_config()
-  assert config.intra_op_parallelism_threads == config.inter_op_parallelism_threads == threads
-
-
-THREADS = '''
-import os
-from unittest import mock
-from images.utils import cluster_utils
-from images.utils.tf1 import tf
-
-with mock.patch.object(cluster_utils, '_threads', lambda: 40), tf.Graph().as_default():
-  cluster_utils.init(enable_paisoar=False)
-  branch = tf.cond(tf.constant(True), lambda: 1, lambda: 2)  # Its functions make devices.
-  with tf.Session(config=cluster_utils.session_config()) as session:
-    session.run(branch)
-print(len(os.listdir('/proc/self/task')))
-'''
-
-
-def test_threads_of_a_graph_with_functions():
-  assert int(subprocess.check_output([sys.executable, '-c', THREADS], cwd=launch.ROOT)) >= 40
-
-
 @pytest.mark.parametrize(('gpus', 'ranks', 'visible', 'warned'), [
     (0, 4, False, False), (4, 4, False, False), (1, 1, False, False), (1, 4, True, False),
     (1, 4, False, True)])
@@ -110,52 +79,13 @@ def share_gpus(monkeypatch, gpus, ranks):
   monkeypatch.setattr(tf.config, 'list_physical_devices', lambda kind: [kind] * gpus)
 
 
-@pytest.mark.parametrize(('local_rank', 'gpus', 'own'), [
-    (0, 0, None), (0, 4, 0), (3, 4, 3), (3, 1, 0)])
-def test_gpu_of_a_rank(monkeypatch, local_rank, gpus, own):
-  """The one of its local rank, or the only one that the launcher lets it see."""
-  monkeypatch.setattr(cluster_utils, 'local_rank', lambda: local_rank)
-  monkeypatch.setattr(tf.config, 'list_physical_devices', lambda kind: [kind] * gpus)
-  config = cluster_utils.session_config()
-  assert config.gpu_options.visible_device_list == ('' if own is None else str(own))
-  assert config.gpu_options.allow_growth
-  assert config.allow_soft_placement
-  rewriting = config.graph_options.rewrite_options
-  assert (rewriting.meta_optimizer_iterations == rewriting.ONE) == (own is None)
-  assert (rewriting.layout_optimizer == rewriting.OFF) == (own is None)
-
-
-@pytest.mark.parametrize(('local_rank', 'gpus', 'own'), [
-    (0, 0, None), (0, 4, 'GPU 0'), (3, 4, 'GPU 3'), (3, 1, 'GPU 0')])
-def test_the_same_gpu_before_any_session(monkeypatch, local_rank, gpus, own):
-  """Else TensorFlow takes all GPUs and their memory, and refuses sessions another one."""
-  monkeypatch.setattr(cluster_utils, 'local_rank', lambda: local_rank)
-  monkeypatch.setattr(os, 'environ', dict(os.environ))
-  monkeypatch.setattr(tf.config, 'list_physical_devices',
-                      lambda kind: [f'{kind} {n}' for n in range(gpus)])
-  asked = []
-  monkeypatch.setattr(tf.config, 'set_visible_devices', lambda *gpu: asked.append(gpu))
-  monkeypatch.setattr(tf.config.experimental, 'set_memory_growth', lambda *gpu: asked.append(gpu))
+def test_the_devices_of_a_rank_are_set_up_as_its_sessions_find_them(monkeypatch):
+  seen = []
+  monkeypatch.setattr(cluster_utils, 'local_rank', lambda: 3)
+  monkeypatch.setattr(cluster_utils, 'local_size', lambda: 4)
+  monkeypatch.setattr(device_utils, 'set_up', lambda *of: seen.append(of))
+  monkeypatch.setattr(device_utils, 'session_config', lambda *of, **how: seen.append((of, how)))
   cluster_utils.init(enable_paisoar=False)
-  assert asked == ([(own, 'GPU'), (own, True)] if own else [])
-  assert (os.environ.get('TF_GPU_THREAD_MODE') == 'gpu_private') == bool(own)
-
-
-@pytest.mark.parametrize(('gpus', 'is_training', 'as_it_is'), [
-    (0, True, True), (0, False, False), (1, True, False), (1, False, False)])
-def test_a_processor_trains_with_the_graph_as_it_is(monkeypatch, gpus, is_training, as_it_is):
-  monkeypatch.setattr(tf.config, 'list_physical_devices', lambda kind: [kind] * gpus)
-  config = cluster_utils.session_config(is_training=is_training)
-  assert config.graph_options.rewrite_options.disable_meta_optimizer == as_it_is
-
-
-@pytest.mark.parametrize('log', [True, False])
-def test_device_placement_is_logged_where_it_is_wanted(log):
-  assert cluster_utils.session_config(log).log_device_placement == log
-
-
-@pytest.mark.parametrize(('xla', 'level'), [
-    (False, tf.OptimizerOptions.DEFAULT), (True, tf.OptimizerOptions.ON_1)])
-def test_xla_compiles_clusters(xla, level):
-  options = cluster_utils.session_config(xla=xla).graph_options.optimizer_options
-  assert options.global_jit_level == level
+  cluster_utils.session_config(True, is_training=True, xla=True)
+  assert seen == [(3, 4), ((3, 4), {
+      'log_device_placement': True, 'is_training': True, 'xla': True})]

@@ -10,7 +10,7 @@ import pytest
 
 from images.datasets import mnist, tfrecord
 from images.preprocessing import cifarnet_preprocessing
-from images.utils import cluster_utils, dataset_utils
+from images.utils import cluster_utils, dataset_utils, device_utils
 from images.utils.tf1 import tf
 from tests.datasets import make_data
 
@@ -272,7 +272,7 @@ def test_a_label_outside_the_classes_is_an_error(tmp_path, label):
 
 def test_batches_are_copied_to_the_accelerator_ahead_of_the_step(tmp_path, monkeypatch):
   """A second processor device stands in for the GPU."""
-  monkeypatch.setattr(cluster_utils, 'accelerator', lambda: '/cpu:1')
+  monkeypatch.setattr(device_utils, 'accelerator', lambda: '/cpu:1')
   [path] = write(tmp_path, [8])
   with tf.Graph().as_default() as graph:
     with tf.device('/cpu:0'):

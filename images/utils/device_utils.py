@@ -1,0 +1,89 @@
+"""A process's share of its host, its GPU and threads, and how TensorFlow treats a graph there."""
+import os
+
+from images.utils.tf1 import tf
+
+
+def set_up(local_rank, local_size):
+  """Give this process the GPU and the threads that session_config() gives its sessions.
+
+  TensorFlow goes by what is set when devices are first made, which is before any session, for
+  the first function in a graph.
+
+  Args:
+    local_rank: int, the number of this process among those on the host.
+    local_size: int, how many there are.
+  """
+  threads = _threads(local_size)
+  if threads:
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+  gpus = tf.config.list_physical_devices('GPU')
+  if gpus:
+    # Threads of its own launch kernels, so that nothing on the processor holds the GPU up.
+    os.environ.setdefault('TF_GPU_THREAD_MODE', 'gpu_private')
+    os.environ.setdefault('TF_GPU_THREAD_COUNT', '2')
+    own = gpus[_own_gpu(gpus, local_rank)]
+    tf.config.set_visible_devices(own, 'GPU')
+    tf.config.experimental.set_memory_growth(own, True)
+
+
+def accelerator():
+  """Return the device string of this process's GPU, the only one it sees; None without one."""
+  return '/gpu:0' if tf.config.list_physical_devices('GPU') else None
+
+
+def session_config(local_rank, local_size, *, log_device_placement=False, is_training=False,
+                   xla=False):
+  """Return the tf.ConfigProto of a process: its own GPU, its share of the host's cores.
+
+  Several processes on a host that each used all cores, within an operation or for several at
+  the same time, would take them from each other.
+
+  Args:
+    local_rank, local_size: as of set_up().
+    log_device_placement: bool, whether to log the device of each operation.
+    is_training: bool, whether the session trains: a processor then runs the graph as it is.
+    xla: bool, whether XLA compiles clusters of operations, on a processor too.
+  """
+  config = tf.ConfigProto(
+      allow_soft_placement=True,
+      log_device_placement=log_device_placement,
+      intra_op_parallelism_threads=_threads(local_size),
+      inter_op_parallelism_threads=_threads(local_size))
+  if xla:
+    config.graph_options.optimizer_options.global_jit_level = tf.OptimizerOptions.ON_1
+  config.gpu_options.allow_growth = True
+  gpus = tf.config.list_physical_devices('GPU')
+  if gpus:
+    config.gpu_options.visible_device_list = str(_own_gpu(gpus, local_rank))
+  else:
+    _rewrite_for_a_processor(config.graph_options, is_training)
+  return config
+
+
+def _threads(local_size):
+  """Return a process's share of the host's cores, a number of threads; 0 stands for all."""
+  cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+  return max(1, cores // local_size) if local_size > 1 else 0
+
+
+def _own_gpu(gpus, local_rank):
+  """Return which of `gpus` is this process's, an index; a launcher may show it only one."""
+  return local_rank if len(gpus) > 1 else 0
+
+
+def _rewrite_for_a_processor(graph_options, is_training):
+  """Leave out what takes seconds of a start and finds nothing for a processor.
+
+  For training that is all of it. In inference a convolution is fused with its batch norm.
+  """
+  rewriting = graph_options.rewrite_options
+  if is_training:
+    rewriting.disable_meta_optimizer = True
+    graph_options.optimizer_options.opt_level = tf.OptimizerOptions.L0
+  rewriting.meta_optimizer_iterations = rewriting.ONE
+  rewriting.layout_optimizer = rewriting.OFF
+  rewriting.loop_optimization = rewriting.OFF
+  rewriting.function_optimization = rewriting.OFF
+  rewriting.memory_optimization = rewriting.NO_MEM_OPT

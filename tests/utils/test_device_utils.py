@@ -1,0 +1,87 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from images.utils import device_utils
+from images.utils.tf1 import tf
+from tests import launch
+
+
+@pytest.mark.parametrize(('cores', 'local_size', 'threads'), [
+    (8, 1, 0), (8, 2, 4), (8, 3, 2), (2, 4, 1)])
+def test_threads(monkeypatch, cores, local_size, threads):
+  """0 stands for all cores."""
+  monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(cores)))
+  config = device_utils.session_config(0, local_size)
+  assert config.intra_op_parallelism_threads == config.inter_op_parallelism_threads == threads
+
+
+THREADS = '''
+import os
+from unittest import mock
+from images.utils import device_utils
+from images.utils.tf1 import tf
+
+with mock.patch.object(device_utils, '_threads', lambda local_size: 40), tf.Graph().as_default():
+  device_utils.set_up(0, 1)
+  tf.cond(tf.constant(True), lambda: 1, lambda: 2)
+print(len(os.listdir('/proc/self/task')))
+'''
+
+
+def test_functions_in_a_graph_make_the_threads_before_any_session():
+  assert int(subprocess.check_output([sys.executable, '-c', THREADS], cwd=launch.ROOT)) >= 40
+
+
+@pytest.mark.parametrize(('local_rank', 'gpus', 'own'), [
+    (0, 0, None), (0, 4, 0), (3, 4, 3), (3, 1, 0)])
+def test_gpu(monkeypatch, local_rank, gpus, own):
+  """The one of its local rank, or the only one that the launcher lets it see."""
+  monkeypatch.setattr(tf.config, 'list_physical_devices', lambda kind: [kind] * gpus)
+  config = device_utils.session_config(local_rank, 4)
+  assert config.gpu_options.visible_device_list == ('' if own is None else str(own))
+  assert config.gpu_options.allow_growth
+  assert config.allow_soft_placement
+  rewriting = config.graph_options.rewrite_options
+  assert (rewriting.meta_optimizer_iterations == rewriting.ONE) == (own is None)
+  assert (rewriting.layout_optimizer == rewriting.OFF) == (own is None)
+
+
+@pytest.mark.parametrize(('local_rank', 'gpus', 'own'), [
+    (0, 0, None), (0, 4, 'GPU 0'), (3, 4, 'GPU 3'), (3, 1, 'GPU 0')])
+def test_the_same_gpu_before_any_session(monkeypatch, local_rank, gpus, own):
+  """Else TensorFlow takes all GPUs and their memory, and refuses sessions another one."""
+  monkeypatch.setattr(os, 'environ', {})
+  monkeypatch.setattr(tf.config, 'list_physical_devices',
+                      lambda kind: [f'{kind} {n}' for n in range(gpus)])
+  asked = []
+  monkeypatch.setattr(tf.config, 'set_visible_devices', lambda *gpu: asked.append(gpu))
+  monkeypatch.setattr(tf.config.experimental, 'set_memory_growth', lambda *gpu: asked.append(gpu))
+  device_utils.set_up(local_rank, 1)
+  assert asked == ([(own, 'GPU'), (own, True)] if own else [])
+  assert os.environ == ({'TF_GPU_THREAD_MODE': 'gpu_private', 'TF_GPU_THREAD_COUNT': '2'}
+                        if own else {})
+
+
+@pytest.mark.parametrize(('gpus', 'is_training', 'as_it_is'), [
+    (0, True, True), (0, False, False), (1, True, False), (1, False, False)])
+def test_a_processor_trains_with_the_graph_as_it_is(monkeypatch, gpus, is_training, as_it_is):
+  monkeypatch.setattr(tf.config, 'list_physical_devices', lambda kind: [kind] * gpus)
+  options = device_utils.session_config(0, 1, is_training=is_training).graph_options
+  assert options.rewrite_options.disable_meta_optimizer == as_it_is
+  assert (options.optimizer_options.opt_level == tf.OptimizerOptions.L0) == as_it_is
+
+
+@pytest.mark.parametrize('log', [True, False])
+def test_device_placement_is_logged_where_it_is_wanted(log):
+  config = device_utils.session_config(0, 1, log_device_placement=log)
+  assert config.log_device_placement == log
+
+
+@pytest.mark.parametrize(('xla', 'level'), [
+    (False, tf.OptimizerOptions.DEFAULT), (True, tf.OptimizerOptions.ON_1)])
+def test_xla_compiles_clusters(xla, level):
+  options = device_utils.session_config(0, 1, xla=xla).graph_options.optimizer_options
+  assert options.global_jit_level == level
