@@ -63,10 +63,10 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
 def get_hooks(names, run):
   """Return the list of hooks for a training run.
 
-  First come the hooks that every run has: word of its progress for the watch over stalls,
-  equal variables on all ranks, the guard against values that are not finite, which has to
-  stand before a hook that saves, the end at a signal, the event file, and the end at the last
-  step, without which a run would go on for ever.
+  First come hooks that every run has: word of its progress for the watch over stalls, equal
+  variables on all ranks, the guard against values that are not finite, which has to stand before
+  a hook that saves, the end at a signal, and the end at the last step, without which a run would
+  go on for ever. Last comes the event file, of whose graphs the last one is shown.
 
   Args:
     names: string, comma-separated keys of HOOKS.
@@ -81,7 +81,7 @@ def get_hooks(names, run):
   return [hook for hook in (
       stall_utils.ReachHook(), BroadcastGlobalVariablesHook(),
       FiniteTrainingHook(run.tensors, run.output_dir), stop_utils.StopAtSignalHook(run.tensors),
-      _summary_hook(run), *hooks) if hook is not None]
+      *hooks, _summary_hook(run)) if hook is not None]
 
 
 class BroadcastGlobalVariablesHook(tf.train.SessionRunHook):
@@ -231,13 +231,21 @@ def _logging_tensor_hook(run):
                            total_steps=run.total_steps, global_batch=run.global_batch)
 
 
+class _CheckpointSaverHook(tf.train.CheckpointSaverHook):
+  """Leaves it to SummaryHook to write the graph: TensorFlow's would do so twice, in seconds."""
+
+  def after_create_session(self, session, coord):
+    with tf.Graph().as_default():
+      super().after_create_session(session, coord)
+
+
 def _checkpoint_saver_hook(run):
   if not cluster_utils.is_chief():
     return None
   saver = tf.train.Saver(max_to_keep=run.max_checkpoints_to_keep, save_relative_paths=True)
   tf.add_to_collection(tf.GraphKeys.SAVERS, saver)  # The session restores with the same one.
   # The flags in the run's record make the graph again; as a file, it takes seconds to write.
-  return tf.train.CheckpointSaverHook(
+  return _CheckpointSaverHook(
       run.output_dir, save_steps=run.save_checkpoint_every_n_iters, saver=saver,
       save_graph_def=False)
 

@@ -5,7 +5,8 @@ _TAGS = ('loss', 'accuracy', 'learning_rate', 'loss_scale')
 
 
 class SummaryHook(tf.train.SessionRunHook):
-  """Writes loss, accuracy, learning rate and loss scale every so many steps, from the first.
+  """Writes the graph, and loss, accuracy, learning rate and loss scale every so many steps, from
+  the first.
 
   The same tensors are fetched in every step. With an operation that is fetched in some steps
   only, TensorFlow prepares the graph twice, which takes many seconds for a large network.
@@ -16,10 +17,11 @@ class SummaryHook(tf.train.SessionRunHook):
     self._tensors = {name: tensors[name] for name in (*_TAGS, 'step', 'complete')
                      if tensors.get(name) is not None}
     self._every_n_iters = every_n_iters
-    # A new writer writes the default graph. CheckpointSaverHook does so too, for a large
-    # network in a second: once is enough.
-    with tf.Graph().as_default():
+    with tf.Graph().as_default():  # A new writer writes the default graph, in seconds if large.
       self._writer = tf.summary.FileWriterCache.get(output_dir)
+
+  def after_create_session(self, session, coord):
+    self._writer.add_graph(session.graph)
 
   def before_run(self, run_context):
     return tf.train.SessionRunArgs(self._tensors)
