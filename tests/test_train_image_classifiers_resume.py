@@ -132,7 +132,7 @@ def test_killed_process_goes_on_to_the_same_step(data, tmp_path):
 SMALL_DISK = ['unshare', '--map-root-user', '--mount', 'sh', '-c',
               'mount -t tmpfs -o size=6m tmpfs "$0" && exec "$@"']
 # First on a full disk; then, once a file is gone from it, the same command again.
-TWICE = ['sh', '-c', 'head -c 3300000 /dev/zero > "$0/ballast"; "$@"; echo "exit code $?"; '
+TWICE = ['sh', '-c', 'head -c 4000000 /dev/zero > "$0/ballast"; "$@"; echo "exit code $?"; '
          'ls "$0"/run; rm "$0/ballast"; "$@"; echo "exit code $?"']
 
 

@@ -66,7 +66,7 @@ def get_hooks(names, run):
   First come hooks that every run has: word of its progress for the watch over stalls, equal
   variables on all ranks, the guard against values that are not finite, which has to stand before
   a hook that saves, the end at a signal, and the end at the last step, without which a run would
-  go on for ever. Last comes the event file, of whose graphs the last one is shown.
+  go on for ever. Last comes the event file, of whose graphs TensorBoard shows the last.
 
   Args:
     names: string, comma-separated keys of HOOKS.

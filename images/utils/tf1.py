@@ -12,10 +12,10 @@ import warnings
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
 
 # And this when it first looks for devices, which is before main(): where a session asks for XLA,
-# for a processor too.
-_XLA_FLAGS = os.environ.get('TF_XLA_FLAGS', '').split()
-if not any('tf_xla_cpu_global_jit' in flag for flag in _XLA_FLAGS):
-  os.environ['TF_XLA_FLAGS'] = ' '.join([*_XLA_FLAGS, '--tf_xla_cpu_global_jit'])
+# for a processor too. It may also be the name of a file with flags.
+_XLA_FLAGS = os.environ.get('TF_XLA_FLAGS', '')
+if _XLA_FLAGS[:1] in ('', '-') and 'tf_xla_cpu_global_jit' not in _XLA_FLAGS:
+  os.environ['TF_XLA_FLAGS'] = f'{_XLA_FLAGS} --tf_xla_cpu_global_jit'.strip()
 
 import tensorflow.compat.v1 as tf  # noqa: E402
 

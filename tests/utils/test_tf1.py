@@ -33,7 +33,8 @@ def test_tensors_are_equal_where_they_are_the_same():
 @pytest.mark.parametrize(('before', 'after'), [
     ('', '--tf_xla_cpu_global_jit'),
     ('--tf_xla_min_cluster_size=9', '--tf_xla_min_cluster_size=9 --tf_xla_cpu_global_jit'),
-    ('--tf_xla_cpu_global_jit=false', '--tf_xla_cpu_global_jit=false')])
+    ('--tf_xla_cpu_global_jit=false', '--tf_xla_cpu_global_jit=false'),
+    ('/a/file', '/a/file')])
 def test_xla_may_compile_for_a_processor_unless_the_user_says_no(before, after):
   code = "import os; from images.utils import tf1; print(os.environ['TF_XLA_FLAGS'])"
   printed = subprocess.check_output([sys.executable, '-c', code], text=True,
