@@ -46,11 +46,12 @@ def session_config(local_rank, local_size, *, log_device_placement=False, is_tra
     is_training: bool, whether the session trains: a processor then runs the graph as it is.
     xla: bool, whether XLA compiles clusters of operations, on a processor too.
   """
+  threads = _threads(local_size)
   config = tf.ConfigProto(
       allow_soft_placement=True,
       log_device_placement=log_device_placement,
-      intra_op_parallelism_threads=_threads(local_size),
-      inter_op_parallelism_threads=_threads(local_size))
+      intra_op_parallelism_threads=threads,
+      inter_op_parallelism_threads=threads)
   if xla:
     config.graph_options.optimizer_options.global_jit_level = tf.OptimizerOptions.ON_1
   config.gpu_options.allow_growth = True

@@ -5,8 +5,7 @@ _TAGS = ('loss', 'accuracy', 'learning_rate', 'loss_scale')
 
 
 class SummaryHook(tf.train.SessionRunHook):
-  """Writes the graph, and loss, accuracy, learning rate and loss scale every so many steps, from
-  the first.
+  """Writes the graph, and every so many steps, from the first, loss, accuracy and the like.
 
   The same tensors are fetched in every step. With an operation that is fetched in some steps
   only, TensorFlow prepares the graph twice, which takes many seconds for a large network.

@@ -11,11 +11,19 @@ import warnings
 # TensorFlow reads this when it is loaded: 1 hides its INFO lines, keeps warnings.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
 
-# And this when it first looks for devices, which is before main(): where a session asks for XLA,
-# for a processor too. It may also be the name of a file with flags.
-_XLA_FLAGS = os.environ.get('TF_XLA_FLAGS', '')
-if _XLA_FLAGS[:1] in ('', '-') and 'tf_xla_cpu_global_jit' not in _XLA_FLAGS:
-  os.environ['TF_XLA_FLAGS'] = f'{_XLA_FLAGS} --tf_xla_cpu_global_jit'.strip()
+
+def _for_processors_too(options):
+  """Return options of XLA that let it compile for a processor where a session asks for XLA.
+
+  Those that say yes or no, or are the name of a file with options, are left to the user.
+  """
+  if options[:1] not in ('', '-') or 'tf_xla_cpu_global_jit' in options:
+    return options
+  return f'{options} --tf_xla_cpu_global_jit'.strip()
+
+
+# And this when it first looks for devices, which is before main().
+os.environ['TF_XLA_FLAGS'] = _for_processors_too(os.environ.get('TF_XLA_FLAGS', ''))
 
 import tensorflow.compat.v1 as tf  # noqa: E402
 
