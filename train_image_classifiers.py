@@ -161,7 +161,8 @@ def make_plan():
 def get_network_and_preprocessing():
   """Return (network_fn, preprocessing_fn, image size in pixels) for the flags.
 
-  network_fn computes in half precision where the flags and the processor say so.
+  network_fn computes in half precision where the flags and the processor say so. It takes the
+  images of preprocessing_fn, uint8 where their scaling is left to the device, or ready ones.
   """
   is_training = FLAGS.task_type in ['pretrain', 'finetune']
   network_fn = model_factory.get_network_fn(
@@ -169,11 +170,12 @@ def get_network_and_preprocessing():
       num_classes=FLAGS.num_classes,
       weight_decay=FLAGS.weight_decay,
       is_training=is_training)
-  preprocessing_fn = preprocessing_factory.get_preprocessing(
+  preprocessing_fn, on_device = preprocessing_factory.get_halves(
       FLAGS.preprocessing_name or FLAGS.model_name,
       is_training=is_training)
   dtype = precision_utils.compute_dtype(FLAGS.use_fp16, FLAGS.half_dtype)
-  return (precision_utils.computing_in(dtype, network_fn), preprocessing_fn,
+  compute = precision_utils.computing_in(dtype, network_fn)
+  return (lambda images, **kwargs: compute(on_device(images), **kwargs), preprocessing_fn,
           FLAGS.train_image_size or network_fn.default_image_size)
 
 

@@ -87,6 +87,18 @@ def test_events(lenet):
   assert {'loss', 'accuracy', 'learning_rate', 'loss_scale'} <= tags
 
 
+def test_pixels_are_bytes_until_they_reach_the_device(lenet):
+  output_dir, _ = lenet
+  (path,) = output_dir.glob('events.out.tfevents.*')
+  *_, graph = (tf.GraphDef.FromString(event.graph_def)
+               for event in tf.train.summary_iterator(str(path)) if event.HasField('graph_def'))
+  types = {node.op: node.attr['output_types'].list.type for node in graph.node}
+  assert tf.uint8.as_datatype_enum in types['IteratorGetNext']
+  casts = [node.device for node in graph.node
+           if node.op == 'Cast' and node.attr['SrcT'].type == tf.uint8.as_datatype_enum]
+  assert casts == ['']  # TensorFlow places it, on a GPU if there is one.
+
+
 def test_evaluate(lenet, data, tmp_path):
   """The labels of the 21 images are 0 to 9, 0 to 9, and 0."""
   output_dir, _ = lenet

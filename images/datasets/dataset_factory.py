@@ -129,7 +129,7 @@ def get_dataset_iterator(dataset_name, train_image_size, preprocessing_fn, data_
   Args:
     dataset_name: string, a key of datasets_map, or 'mock'.
     train_image_size: int, height and width of the images in pixels.
-    preprocessing_fn: function (image, height, width, seed) to a float image.
+    preprocessing_fn: function (image, height, width, seed) to an image of that size.
     data_sources: DataSources of the training files.
     num_classes: int, labels lie in [0, num_classes).
     batch_size: int, images of a batch.

@@ -20,8 +20,18 @@ def preprocess_image(image, output_height, output_width, is_training=False, *, s
   Raises:
     tf.errors.InvalidArgumentError: at run time, the bytes are no image.
   """
+  return scale(crop_or_pad(image, output_height, output_width, is_training, seed=seed))
+
+
+def crop_or_pad(image, output_height, output_width, is_training=False, *, seed=None):
+  """Return preprocess_image() before it scales: in 0 to 255, uint8 unless `image` is not."""
   del is_training, seed
   size = (output_height, output_width)
-  image = tf.cast(image_ops.decode(image, keep_grey=True), tf.float32)
+  image = image_ops.decode(image, keep_grey=True)
   image = tf.image.resize_image_with_crop_or_pad(image, *size)
-  return image_ops.fix_shape((image - 128.0) / 128.0, *size, image.shape[-1])
+  return image_ops.fix_shape(image, *size, image.shape[-1])
+
+
+def scale(images):
+  """Return float32 of the shape of `images`, of which 0 becomes -1 and 128 becomes 0."""
+  return (tf.cast(images, tf.float32) - 128.0) / 128.0

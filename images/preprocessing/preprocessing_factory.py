@@ -2,7 +2,8 @@
 
 A preprocessing of your own: write `preprocess_image(image, output_height,
 output_width, is_training=False, seed=None)` in a module beside this one, and add it
-to `preprocessing_fn_map` under its name.
+to `preprocessing_fn_map` under its name; if its last part makes floats of bytes, the
+device can do that part, see `halves_map`.
 """
 import functools
 
@@ -13,6 +14,7 @@ from images.preprocessing import (
     vgg_preprocessing,
 )
 from images.utils import name_utils
+from images.utils.tf1 import tf
 
 # Which module prepares images for which networks; the first name is the module's own.
 _NETWORKS = {
@@ -36,6 +38,13 @@ _NETWORKS = {
 preprocessing_fn_map = {name: module.preprocess_image
                         for module, names in _NETWORKS.items() for name in names.split()}
 
+# A preprocessing that ends in arithmetic on bytes -> the function before, which takes the
+# same and leaves bytes as uint8, and the one from such images, or a batch, to float32.
+halves_map = {
+    lenet_preprocessing.preprocess_image: (
+        lenet_preprocessing.crop_or_pad, lenet_preprocessing.scale),
+}
+
 
 def get_preprocessing(name, is_training=False):
   """Return the preprocessing function of that name.
@@ -56,3 +65,30 @@ def get_preprocessing(name, is_training=False):
   function = name_utils.lookup(preprocessing_fn_map, name,
                                'preprocessing (--preprocessing_name)')
   return functools.partial(function, is_training=is_training)
+
+
+def get_halves(name, is_training=False):
+  """Return (on_host, on_device), one after the other the same as get_preprocessing().
+
+  Args:
+    name, is_training: as of get_preprocessing().
+
+  Returns:
+    on_host: function as get_preprocessing() returns it, but its images are uint8 where the
+      rest can be done on the device: a quarter of the bytes to keep and to copy to it.
+    on_device: function from a batch of images of on_host to float32, all [batch, height,
+      width, channels]. What is float32 already stays as it is.
+  """
+  whole = get_preprocessing(name, is_training)
+  if whole.func not in halves_map:
+    return whole, tf.identity
+  bytes_fn, floats_fn = halves_map[whole.func]
+
+  def on_host(image, output_height, output_width, **kwargs):
+    image = bytes_fn(image, output_height, output_width, is_training=is_training, **kwargs)
+    return image if image.dtype == tf.uint8 else floats_fn(image)
+
+  def on_device(images):
+    return floats_fn(images) if images.dtype == tf.uint8 else images
+
+  return on_host, on_device

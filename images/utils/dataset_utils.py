@@ -92,7 +92,7 @@ def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, 
     files: list of strings, paths of TFRecord files.
     counts: list of ints, the number of records in each.
     parse_fn: function from a record, a scalar string tensor, to (image, label).
-    preprocessing_fn: function (image, height, width, seed) to a float image.
+    preprocessing_fn: function (image, height, width, seed) to an image of that size.
     image_size: int, height and width of the images in pixels.
     num_classes: int, labels lie in [0, num_classes).
     batch_size: int, images of a batch of one rank.

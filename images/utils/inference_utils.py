@@ -26,11 +26,11 @@ def find_images(patterns):
 
 
 def image_batches(paths, preprocess, batch_size):
-  """Return the next batch of images, float32 [batch, height, width, channels].
+  """Return the next batch of images, [batch, height, width, channels].
 
   Args:
     paths: list of strings, image files; the last batch may be smaller.
-    preprocess: function from encoded bytes, a scalar string tensor, to a float image.
+    preprocess: function from encoded bytes, a scalar string tensor, to an image.
     batch_size: int.
   """
   dataset = tf.data.Dataset.from_tensor_slices(tf.constant(paths))
@@ -84,8 +84,10 @@ def restored_session(checkpoint, config=None, *, use_ema_weights=False):
 
 
 def decoded_batch(encoded, preprocess):
-  """Return the images, float32 [batch, height, width, channels], of a batch of encoded bytes."""
-  return tf.map_fn(preprocess, encoded, fn_output_signature=tf.float32)
+  """Return the images, [batch, height, width, channels], of a batch of encoded bytes."""
+  function = tf.function(preprocess, autograph=False).get_concrete_function(
+      tf.TensorSpec([], tf.string))
+  return tf.map_fn(function, encoded, fn_output_signature=function.outputs[0].dtype)
 
 
 def export(encoded, logits, checkpoint, export_dir, *, config=None, use_ema_weights=False):

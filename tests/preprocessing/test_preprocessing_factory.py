@@ -8,7 +8,11 @@ from images.preprocessing import (
     lenet_preprocessing,
     vgg_preprocessing,
 )
-from images.preprocessing.preprocessing_factory import get_preprocessing, preprocessing_fn_map
+from images.preprocessing.preprocessing_factory import (
+    get_halves,
+    get_preprocessing,
+    preprocessing_fn_map,
+)
 from images.utils.tf1 import tf
 
 MODULES = {
@@ -78,3 +82,22 @@ def test_it_maps_over_a_data_set_repeatably(run, golden):
   one, other = run([epoch(), epoch()])
   assert one.shape == (len(images), 32, 32, 3)
   np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize('name', MODULES)
+@pytest.mark.parametrize('is_training', [True, False])
+@pytest.mark.parametrize('dtype', [tf.string, tf.uint8, tf.float32])
+def test_halves_make_the_whole(run, photo, name, is_training, dtype):
+  image = photo if dtype == tf.string else tf.cast(tf.image.decode_jpeg(photo), dtype)
+  on_host, on_device = get_halves(name, is_training)
+  half = on_host(image, 48, 32, seed=1)
+  whole = get_preprocessing(name, is_training)(image, 48, 32, seed=1)
+  assert half.dtype == (tf.uint8 if name == 'lenet' and dtype != tf.float32 else tf.float32)
+  batch, image = run([on_device(half[None]), whole])
+  assert batch.dtype == np.float32
+  np.testing.assert_array_equal(batch, image[None])
+
+
+def test_ready_images_stay_as_they_are_on_the_device(run):
+  ready = np.float32([[[[-0.5]]]])
+  assert run(get_halves('lenet')[1](tf.constant(ready))) == ready

@@ -92,6 +92,15 @@ def test_a_checkpoint_of_another_network_is_refused(checkpoint):
       inference_utils.restored_session(checkpoint)
 
 
+def test_a_batch_has_the_dtype_of_its_images(photos):
+  encoded = [pathlib.Path(path).read_bytes() for path in inference_utils.find_images(photos)]
+  with tf.Graph().as_default(), tf.Session() as session:
+    images = session.run(inference_utils.decoded_batch(tf.constant(encoded), tf.image.decode_png))
+  assert images.dtype == np.uint8
+  assert (images[0] == DARK).all()
+  assert (images[1] == BRIGHT).all()
+
+
 def test_the_saved_model_takes_encoded_images(tmp_path, checkpoint, photos):
   export_dir = str(tmp_path / 'saved_model')
   with tf.Graph().as_default():
