@@ -11,6 +11,10 @@ import warnings
 # TensorFlow reads this when it is loaded: 1 hides its INFO lines, keeps warnings.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
 
+# And this: TF-Slim stands on tf_keras. Keras 3, which takes half a second to load, is for eager
+# execution only.
+os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
+
 
 def _for_processors_too(options):
   """Return options of XLA that let it compile for a processor where a session asks for XLA.
@@ -61,6 +65,13 @@ def _restore_tensor_class():
 
 _restore_tensor_class()
 
+# For one loss TF-Slim loads scikit-learn, if it can, which takes half a second.
+_hide = 'sklearn' not in sys.modules
+if _hide:
+  sys.modules['sklearn'] = None  # So it cannot.
 import tf_slim as slim  # noqa: E402
+
+if _hide:
+  del sys.modules['sklearn']
 
 __all__ = ['tf', 'slim']

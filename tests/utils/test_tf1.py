@@ -1,4 +1,7 @@
 """TF-Slim works on the TensorFlow that is installed."""
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -25,6 +28,14 @@ def test_batch_norm_of_vectors():
 def test_tensors_are_equal_where_they_are_the_same():
   one = tf.constant(1.0)
   assert (one == one, one == tf.constant(1.0)) == (True, False)
+
+
+def test_what_takes_long_to_load_and_is_not_used_is_not_loaded():
+  code = ('import sys; from images.utils.tf1 import tf, slim; '
+          'print([name for name in ("keras", "sklearn") if name in sys.modules]); '
+          'import sklearn.metrics; print(tf.keras.__name__.split(".")[0])')
+  done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+  assert done.stdout.splitlines() == ['[]', 'tf_keras']
 
 
 @pytest.mark.parametrize(('before', 'after'), [
