@@ -45,8 +45,11 @@ check_horovod() {
   command -v horovodrun > /dev/null || fail 'no Horovod: bash scripts/quickstart.sh installs it'
 }
 
+# The answer takes seconds: launch_local.sh hands it on to launch_mpirun.sh, and Keras 3 would be
+# loaded for nothing.
 horovod_has_mpi() {
-  python -c 'import sys, horovod.tensorflow as hvd; sys.exit(not hvd.mpi_built())' 2> /dev/null
+  [ -n "${MPI_FOUND:-}" ] || TF_USE_LEGACY_KERAS=1 python -c \
+    'import sys, horovod.tensorflow as hvd; sys.exit(not hvd.mpi_built())' 2> /dev/null
 }
 
 count_gpus() {

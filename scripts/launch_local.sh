@@ -12,6 +12,6 @@ check_horovod
 ranks=${RANKS:-$(count_gpus)}
 [ "$ranks" -gt 0 ] || fail 'no GPU here: set the number of ranks, such as RANKS=2'
 if suits_mpi; then
-  HOSTS=localhost:$ranks exec bash scripts/launch_mpirun.sh "$@"
+  MPI_FOUND=1 HOSTS=localhost:$ranks exec bash scripts/launch_mpirun.sh "$@"
 fi
 launch horovodrun --gloo -np "$ranks" python train_image_classifiers.py "$@"
