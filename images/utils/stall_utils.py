@@ -21,6 +21,9 @@ EXIT_STALLED = 70  # As in sysexits.h: an internal error.
 # take it for the one that hangs.
 _LINGER_SECS = 4.0
 
+# What is saved is looked at for as long: the file system may hang as well.
+_LOOK_SECS = 5.0
+
 
 class _Watch:
   """How far this process has come, and a thread that ends it where it waits too long.
@@ -76,11 +79,19 @@ class _Watch:
       os._exit(EXIT_STALLED)
 
   def _described(self):
-    """Return what is safe, or why that cannot be told: no error may hide what has stalled."""
-    try:
-      return self.describe()
-    except Exception as error:
-      return f'what is saved could not be looked at ({error!r})'
+    """Return what is safe, or why that cannot be told: nothing may hide what has stalled."""
+    words = ['what is saved could not be looked at (no answer)']
+
+    def look():
+      try:
+        words.append(self.describe())
+      except Exception as error:
+        words.append(f'what is saved could not be looked at ({error!r})')
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    thread.join(_LOOK_SECS)
+    return words[-1]
 
 
 _watch = _Watch()  # That of this process; it ends nothing before start().

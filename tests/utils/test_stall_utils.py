@@ -51,12 +51,13 @@ def test_a_process_without_a_step_for_two_seconds_ends(pauses, code):
 
 @pytest.fixture
 def watch(monkeypatch):
-  """The watch of this process, without threads."""
+  """The watch of this process, without its thread."""
   watch = stall_utils._Watch()
   monkeypatch.setattr(stall_utils, '_watch', watch)
-  monkeypatch.setattr(stall_utils.threading, 'Thread', lambda **_: types.SimpleNamespace(
-      start=lambda: None))
-  watch.start(0.1, rank=0)
+  with monkeypatch.context() as patch:
+    patch.setattr(stall_utils.threading, 'Thread', lambda **_: types.SimpleNamespace(
+        start=lambda: None))
+    watch.start(0.1, rank=0)
   return watch
 
 
@@ -76,20 +77,24 @@ def test_a_rank_that_still_moves_is_waited_for(watch, monkeypatch):
   assert ended == answers[2:]
 
 
-def test_an_error_on_the_way_does_not_hide_what_has_stalled(watch, monkeypatch, caplog):
-  """As of a file system on the machine that was cut off."""
+def fail():
+  raise OSError('no route to host')
+
+
+@pytest.mark.parametrize(('describe', 'reason'), [
+    (fail, "OSError('no route to host')"), (lambda: time.sleep(60), 'no answer')])
+def test_a_file_system_that_fails_does_not_hide_what_has_stalled(
+    watch, monkeypatch, caplog, describe, reason):
+  """As where it is on the machine that was cut off."""
   monkeypatch.setattr(stall_utils, '_LINGER_SECS', 0)
+  monkeypatch.setattr(stall_utils, '_LOOK_SECS', 0.2)
   exits = []
   monkeypatch.setattr(stall_utils.os, '_exit', exits.append)
-
-  def describe():
-    raise OSError('no route to host')
-
   with stall_utils.waiting(describe):
     watch._end({0: (1, 9.0)})
   assert exits == [stall_utils.EXIT_STALLED]
   assert re.search('nothing has moved .*; what is saved could not be looked at '
-                   r"\(OSError\('no route to host'\)\)", caplog.text)
+                   rf'\({re.escape(reason)}\)', caplog.text)
 
 
 def test_only_what_waits_is_watched(watch):
