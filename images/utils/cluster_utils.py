@@ -53,6 +53,8 @@ def _join():
 
 def _suit_processors():
   """Set what Horovod reads from the environment at its start, unless the user has set it."""
+  if os.environ.get('HOROVOD_AUTOTUNE', '0') != '0':
+    return  # It tunes only what is not set.
   # It looks for work every so many milliseconds, by default each, on cores that are busy with
   # the network: two ranks of one core each are a fifth faster with 20.
   os.environ.setdefault('HOROVOD_CYCLE_TIME', '20')

@@ -13,7 +13,20 @@ def set_up(local_rank, local_size):
   Args:
     local_rank: int, the number of this process among those on the host.
     local_size: int, how many there are.
+
+  Raises:
+    RuntimeError: there are devices already.
   """
+  try:
+    _set_up(local_rank, local_size)
+  except RuntimeError as error:
+    raise RuntimeError(
+        f'too late to give this process its share of the host ({error}): a module has made '
+        'TensorFlow compute something while it was imported, as tf.constant(...).numpy() does; '
+        'let numpy compute it, or a function that is called later') from error
+
+
+def _set_up(local_rank, local_size):
   threads = _threads(local_size)
   if threads:
     tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -45,7 +45,8 @@ def test_paisoar_without_horovod_is_an_error_with_both_remedies(monkeypatch):
     ({'OMPI_COMM_WORLD_SIZE': '4', 'OMPI_COMM_WORLD_LOCAL_SIZE': '2'},
      {'HOROVOD_CYCLE_TIME': '20'}),
     ({'OMPI_COMM_WORLD_SIZE': '1', 'OMPI_COMM_WORLD_LOCAL_SIZE': '1',
-      'HOROVOD_CYCLE_TIME': '5', 'HOROVOD_FUSION_THRESHOLD': '0'}, {})])
+      'HOROVOD_CYCLE_TIME': '5', 'HOROVOD_FUSION_THRESHOLD': '0'}, {}),
+    ({'HOROVOD_AUTOTUNE': '0'}, {'HOROVOD_CYCLE_TIME': '20'}), ({'HOROVOD_AUTOTUNE': '1'}, {})])
 def test_horovod_on_processors(monkeypatch, environment, added):
   """A small buffer with Open MPI on one host only; what the user has set stays."""
   seen = dict(environment)

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 
@@ -24,15 +25,33 @@ from unittest import mock
 from images.utils import device_utils
 from images.utils.tf1 import tf
 
-with mock.patch.object(device_utils, '_threads', lambda local_size: 40), tf.Graph().as_default():
+many = 4 * os.cpu_count() + 40  # TensorFlow's own choice is some two for each core.
+with mock.patch.object(device_utils, '_threads', lambda local_size: many), \\
+    tf.Graph().as_default():
   device_utils.set_up(0, 1)
   tf.cond(tf.constant(True), lambda: 1, lambda: 2)
-print(len(os.listdir('/proc/self/task')))
+assert len(os.listdir('/proc/self/task')) >= many
 '''
 
 
 def test_functions_in_a_graph_make_the_threads_before_any_session():
-  assert int(subprocess.check_output([sys.executable, '-c', THREADS], cwd=launch.ROOT)) >= 40
+  subprocess.run([sys.executable, '-c', THREADS], cwd=launch.ROOT, check=True)
+
+
+LATE = '''
+from images.utils import device_utils
+from images.utils.tf1 import tf
+
+mean = tf.constant(1.0).numpy()
+device_utils.set_up(0, 2)
+'''
+
+
+def test_what_is_computed_on_import_comes_too_soon():
+  done = subprocess.run([sys.executable, '-c', LATE], cwd=launch.ROOT, capture_output=True,
+                        text=True, check=False)
+  assert re.search('RuntimeError: too late .*Intra op parallelism.*: a module has made TensorFlow '
+                   'compute something while it was imported', done.stderr)
 
 
 @pytest.mark.parametrize(('local_rank', 'gpus', 'own'), [
