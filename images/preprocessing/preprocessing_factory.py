@@ -80,9 +80,9 @@ def get_halves(name, is_training=False):
       width, channels]. What is float32 already stays as it is.
   """
   whole = get_preprocessing(name, is_training)
-  if whole.func not in halves_map:
+  if preprocessing_fn_map[name] not in halves_map:
     return whole, tf.identity
-  bytes_fn, floats_fn = halves_map[whole.func]
+  bytes_fn, floats_fn = halves_map[preprocessing_fn_map[name]]
 
   def on_host(image, output_height, output_width, **kwargs):
     image = bytes_fn(image, output_height, output_width, is_training=is_training, **kwargs)

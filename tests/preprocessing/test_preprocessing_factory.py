@@ -1,4 +1,6 @@
 """Every network name has its preprocessing, which meets every image."""
+import functools
+
 import numpy as np
 import pytest
 
@@ -101,3 +103,10 @@ def test_halves_make_the_whole(run, photo, name, is_training, dtype):
 def test_ready_images_stay_as_they_are_on_the_device(run):
   ready = np.float32([[[[-0.5]]]])
   assert run(get_halves('lenet')[1](tf.constant(ready))) == ready
+
+
+def test_a_preprocessing_with_arguments_of_its_own_is_not_halved(run, monkeypatch):
+  monkeypatch.setitem(preprocessing_fn_map, 'cut', functools.partial(
+      lenet_preprocessing.preprocess_image, is_training=False))
+  on_host, _ = get_halves('cut')
+  assert on_host(np.zeros([4, 4, 3], np.uint8), 4, 4).dtype == tf.float32
