@@ -48,8 +48,15 @@ check_horovod() {
 # The answer takes seconds: launch_local.sh hands it on to launch_mpirun.sh, and Keras 3 would be
 # loaded for nothing.
 horovod_has_mpi() {
-  [ -n "${MPI_FOUND:-}" ] || TF_USE_LEGACY_KERAS=1 python -c \
-    'import sys, horovod.tensorflow as hvd; sys.exit(not hvd.mpi_built())' 2> /dev/null
+  local said
+  if [ -n "${MPI_FOUND:-}" ]; then return; fi
+  said=$(TF_USE_LEGACY_KERAS=1 python -c \
+    'import horovod.tensorflow as hvd; print("built", bool(hvd.mpi_built()))' 2>&1 | tail -n 1) || true
+  case $said in
+    'built True') return 0 ;;
+    'built False') return 1 ;;
+    *) fail "Horovod is installed, but not usable: $said" ;;
+  esac
 }
 
 count_gpus() {

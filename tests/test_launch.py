@@ -81,11 +81,24 @@ def test_ranks_share_a_machine_through_open_mpi_if_it_has_no_gpu(fake, gpus, mpi
   path = fake('nvidia-smi', gpus)
   fake('mpirun', mpirun)
   fake('horovodrun')
-  fake('python', 'exit 0' if mpi_built else 'exit 1')
+  fake('python', f'echo built {mpi_built}')
   code, output = run('launch_local.sh', {'model_name': 'lenet'}, PATH=path, RANKS='2')
   assert code == 0
   assert output.startswith(f'+ {command} ')
   assert 'train_image_classifiers.py --model_name=lenet\n' in output
+
+
+@launch.needs_horovod
+@pytest.mark.parametrize(('python', 'message'), [
+    ('echo built False', 'this Horovod was built without Open MPI. Install it '),
+    ('echo; echo "ImportError: libmpi.so.40: cannot open" >&2; exit 1',
+     'Horovod is installed, but not usable: ImportError: libmpi.so.40: cannot open\n')])
+def test_mpirun_takes_a_horovod_that_has_open_mpi(fake, python, message):
+  fake('mpirun')
+  code, output = run('launch_mpirun.sh', {}, HOSTS='localhost:2', PATH=fake('python', python))
+  assert code == 1
+  assert message in output
+  assert '+ mpirun' not in output
 
 
 @launch.needs_horovod
@@ -108,7 +121,7 @@ def slurm(fake):
   fake('scontrol', 'echo "scontrol $*"')
   fake('horovodrun')
   # Horovod has MPI, says the Python of this environment.
-  fake('python', f'[[ $2 == *mpi_built* ]] || exec {sys.executable} "$@"')
+  fake('python', f'[[ $2 == *mpi_built* ]] || exec {sys.executable} "$@"; echo built True')
   return {'SLURM_NTASKS': '8', 'SLURM_JOB_ID': '17', 'PATH': path,
           'SLURM_SUBMIT_DIR': str(launch.ROOT)}
 
