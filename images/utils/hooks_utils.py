@@ -221,7 +221,8 @@ def _profiler_hook(run):
                      f'in [0, {cluster_utils.size()})')
   if cluster_utils.rank() != run.profile_at_task:
     return None
-  return tf.train.ProfilerHook(save_steps=run.profile_every_n_iters, output_dir=run.output_dir)
+  with tf.Graph().as_default():  # It opens the event file, which takes the graph, see SummaryHook.
+    return tf.train.ProfilerHook(save_steps=run.profile_every_n_iters, output_dir=run.output_dir)
 
 
 def _logging_tensor_hook(run):

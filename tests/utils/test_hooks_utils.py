@@ -171,9 +171,10 @@ def test_the_session_restores_with_the_saver_that_saves(tmp_path):
       '.data-00000-of-00001', '.index']
 
 
-def test_the_event_file_holds_the_graph_once_and_last(tmp_path):
+@pytest.mark.parametrize('profile_every', [0, 1])
+def test_the_event_file_holds_the_graph_once_and_last(tmp_path, profile_every):
   """TensorBoard shows the last one; those before it are empty."""
-  graph = run(tmp_path, total_steps=1)
+  graph = run(tmp_path, total_steps=1, profile_every=profile_every)
   (path,) = tmp_path.glob('events.out.tfevents.*')
   nodes = [len(tf.GraphDef.FromString(event.graph_def).node)
            for event in tf.train.summary_iterator(str(path)) if event.HasField('graph_def')]
