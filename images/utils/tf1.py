@@ -12,8 +12,9 @@ import warnings
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
 
 # And this: TF-Slim stands on tf_keras. Keras 3, which takes half a second to load, is for eager
-# execution only.
-os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
+# execution only. Whoever has loaded TensorFlow before has it, and goes on with it.
+if 'tensorflow' not in sys.modules:
+  os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 
 
 def _for_processors_too(options):
@@ -21,6 +22,7 @@ def _for_processors_too(options):
 
   Those that say yes or no, or are the name of a file with options, are left to the user.
   """
+  options = options.strip()
   if options[:1] not in ('', '-') or 'tf_xla_cpu_global_jit' in options:
     return options
   return f'{options} --tf_xla_cpu_global_jit'.strip()
@@ -69,9 +71,10 @@ _restore_tensor_class()
 _hide = 'sklearn' not in sys.modules
 if _hide:
   sys.modules['sklearn'] = None  # So it cannot.
-import tf_slim as slim  # noqa: E402
-
-if _hide:
-  del sys.modules['sklearn']
+try:
+  import tf_slim as slim
+finally:
+  if _hide:
+    del sys.modules['sklearn']
 
 __all__ = ['tf', 'slim']

@@ -7,6 +7,7 @@ import pytest
 
 from images.utils import tf1
 from images.utils.tf1 import slim, tf
+from tests import launch
 
 
 def test_a_network_of_slim_layers_runs():
@@ -34,13 +35,14 @@ def test_what_takes_long_to_load_and_is_not_used_is_not_loaded():
   code = ('import sys; from images.utils.tf1 import tf, slim; '
           'print([name for name in ("keras", "sklearn") if name in sys.modules]); '
           'import sklearn.metrics; print(tf.keras.__name__.split(".")[0])')
-  done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+  done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True,
+                        cwd=launch.ROOT)
   assert done.stdout.splitlines() == ['[]', 'tf_keras']
 
 
 @pytest.mark.parametrize(('before', 'after'), [
     ('', '--tf_xla_cpu_global_jit'),
-    ('--tf_xla_min_cluster_size=9', '--tf_xla_min_cluster_size=9 --tf_xla_cpu_global_jit'),
+    (' --tf_xla_min_cluster_size=9', '--tf_xla_min_cluster_size=9 --tf_xla_cpu_global_jit'),
     ('--tf_xla_cpu_global_jit=false', '--tf_xla_cpu_global_jit=false'),
     ('/a/file', '/a/file')])
 def test_xla_may_compile_for_a_processor_unless_the_user_says_no(before, after):
