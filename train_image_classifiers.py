@@ -348,17 +348,25 @@ def predict():
     return  # One rank is enough.
   path, output_dir = get_checkpoint()
   files = inference_utils.find_images(FLAGS.predict_files)
+  left = set(files)
   class_names = tfrecord.read_labels(FLAGS.dataset_dir) if FLAGS.dataset_dir else None
+  if FLAGS.dataset_dir and class_names is None:
+    raise FileNotFoundError(f'--dataset_dir={FLAGS.dataset_dir} has no {tfrecord.LABELS}, which '
+                            'names the classes: leave the flag out to see their numbers')
   with tf.Graph().as_default():
     network_fn, preprocessing_fn, size = get_network_and_preprocessing()
-    images = inference_utils.image_batches(
+    batch, images = inference_utils.image_batches(
         files, lambda encoded: preprocessing_fn(encoded, size, size), FLAGS.batch_size)
     logits, _ = network_fn(images)
     with error_utils.explained(files, output_dir):
       for file, classes in inference_utils.classify(
-          files, tf.cast(logits, tf.float32), path, class_names=class_names,
+          batch, tf.cast(logits, tf.float32), path, class_names=class_names,
           labels_offset=FLAGS.labels_offset, **get_session_options()):
         print(f'{file}: ' + ', '.join(f'{name} {share:.4f}' for name, share in classes))
+        left.discard(file)
+  if left:
+    raise ValueError(f'--predict_files: {len(left)} of {len(files)} cannot be decoded, the others '
+                     f'are done; convert them to JPEG or PNG: {", ".join(sorted(left))}')
 
 
 def export():

@@ -179,8 +179,13 @@ def test_finetune_with_a_scope_that_does_not_exist(fails, data, lenet, tmp_path)
 
 
 def test_predict_of_a_file_that_is_no_image(fails, data, lenet):
-  fails('TrainingError: ', 'Unknown image file format',
+  fails('--predict_files: 1 of 1 cannot be decoded, ', f'to JPEG or PNG: {data}/labels.txt',
         task_type='predict', output_dir=lenet, predict_files=f'{data}/labels.txt')
+
+
+def test_predict_without_names_of_the_classes(fails, data, lenet, tmp_path):
+  fails(f'--dataset_dir={tmp_path} has no labels.txt', 'leave the flag out',
+        task_type='predict', output_dir=lenet, dataset_dir=tmp_path, predict_files=data)
 
 
 def test_out_of_memory(fails, tmp_path):

@@ -18,15 +18,18 @@ def find_images(patterns):
     raise ValueError("--predict_files is needed: names or glob patterns, such as 'photos/*.jpg'")
   paths = []
   for pattern in patterns.split(','):
-    found = sorted(tf.io.gfile.glob(pattern.strip()))
+    pattern = pattern.strip()  # A name may hold what would be a pattern, as photo[1].jpg does.
+    found = [pattern] if tf.io.gfile.exists(pattern) else sorted(tf.io.gfile.glob(pattern))
     if not found:
-      raise FileNotFoundError(f'--predict_files: no file matches {pattern.strip()!r}')
+      raise FileNotFoundError(f'--predict_files: no file matches {pattern!r}')
     paths += found
   return paths
 
 
 def image_batches(paths, preprocess, batch_size):
-  """Return the next batch of images, [batch, height, width, channels].
+  """Return the next batch: paths, string [batch], and images [batch, height, width, channels].
+
+  A file that is no image is left out, and TensorFlow logs why.
 
   Args:
     paths: list of strings, image files; the last batch may be smaller.
@@ -34,8 +37,8 @@ def image_batches(paths, preprocess, batch_size):
     batch_size: int.
   """
   dataset = tf.data.Dataset.from_tensor_slices(tf.constant(paths))
-  dataset = dataset.map(lambda path: preprocess(tf.io.read_file(path)),
-                        num_parallel_calls=tf.data.AUTOTUNE)
+  dataset = dataset.map(lambda path: (path, preprocess(tf.io.read_file(path))),
+                        num_parallel_calls=tf.data.AUTOTUNE).ignore_errors(log_warning=True)
   return tf.data.make_one_shot_iterator(dataset.batch(batch_size)).get_next()
 
 
@@ -44,7 +47,7 @@ def classify(paths, logits, checkpoint, *, class_names=None, labels_offset=0, co
   """Yield (path, [(class, probability), ...]) for each image, the likeliest classes first.
 
   Args:
-    paths: list of strings, the image files in the order of the batches.
+    paths: string [batch], of image_batches().
     logits: float32 [batch, classes], what the network says to image_batches().
     checkpoint: string, path of the checkpoint with the network's variables.
     class_names: list of strings, or None to give the classes as numbers.
@@ -53,16 +56,15 @@ def classify(paths, logits, checkpoint, *, class_names=None, labels_offset=0, co
     use_ema_weights: bool, as of checkpoint_utils.stored_names().
   """
   top = tf.nn.top_k(tf.nn.softmax(logits), k=min(_TOP, logits.shape[-1]))
-  remaining = iter(paths)
   with restored_session(checkpoint, config, use_ema_weights=use_ema_weights) as session:
     while True:
       try:
-        values, indices = session.run(top)
+        files, (values, indices) = session.run((paths, top))
       except tf.errors.OutOfRangeError:
         return
-      for probabilities, classes in zip(values, indices):
+      for file, probabilities, classes in zip(files, values, indices):
         names = [_class_name(i + labels_offset, class_names) for i in classes]
-        yield next(remaining), list(zip(names, probabilities.tolist()))
+        yield file.decode(), list(zip(names, probabilities.tolist()))
 
 
 def _class_name(label, class_names):

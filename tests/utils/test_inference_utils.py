@@ -51,8 +51,9 @@ def expected(value):
 def test_files_come_with_their_classes_likeliest_first(checkpoint, photos):
   with tf.Graph().as_default():
     paths = inference_utils.find_images(photos)
-    logits = network(inference_utils.image_batches(paths, preprocess, batch_size=1))
-    found = dict(inference_utils.classify(paths, logits, checkpoint, class_names=['x', 'y']))
+    batch, images = inference_utils.image_batches(paths, preprocess, batch_size=1)
+    found = dict(inference_utils.classify(batch, network(images), checkpoint,
+                                          class_names=['x', 'y']))
   assert [os.path.basename(path) for path in found] == ['a.png', 'b.png']
   for path, value in zip(paths, [DARK, BRIGHT]):
     # The third class has no name, so it comes as its number.
@@ -70,12 +71,29 @@ def test_averages_and_labels_from_one_on(tmp_path, photos):
     checkpoint = tf.train.Saver().save(session, str(tmp_path / 'averaged.ckpt'))
   with tf.Graph().as_default():
     paths = inference_utils.find_images(photos)
-    logits = network(inference_utils.image_batches(paths, preprocess, batch_size=2))
+    batch, images = inference_utils.image_batches(paths, preprocess, batch_size=2)
     # A network whose class 0 is background, for labels that start at 0.
-    found = dict(inference_utils.classify(paths, logits, checkpoint, class_names=['x', 'y'],
-                                          labels_offset=-1, use_ema_weights=True))
+    found = dict(inference_utils.classify(batch, network(images), checkpoint,
+                                          class_names=['x', 'y'], labels_offset=-1,
+                                          use_ema_weights=True))
   assert [name for name, _ in found[paths[1]]] == ['x', '-1', 'y']
   assert found[paths[1]][0][1] == pytest.approx(expected(BRIGHT)[1], rel=1e-5)
+
+
+def test_a_file_that_is_no_image_is_left_out(checkpoint, photos, tmp_path):
+  (tmp_path / 'aa.png').write_bytes(b'no image')
+  with tf.Graph().as_default():
+    paths = inference_utils.find_images(photos)
+    assert len(paths) == 3
+    batch, images = inference_utils.image_batches(paths, preprocess, batch_size=1)
+    found = [path for path, _ in inference_utils.classify(batch, network(images), checkpoint)]
+  assert found == [f'{tmp_path}/a.png', f'{tmp_path}/b.png']
+
+
+def test_a_name_may_look_like_a_pattern(tmp_path):
+  path = tmp_path / 'photo[1].jpg'
+  path.touch()
+  assert inference_utils.find_images(str(path)) == [str(path)]
 
 
 def test_no_pattern_and_a_pattern_without_files_are_errors(tmp_path):
