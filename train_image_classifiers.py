@@ -59,6 +59,7 @@ Plan = collections.namedtuple('Plan', [
 
 def train():
   """Pretrain or finetune; a run whose directory holds a checkpoint goes on from it."""
+  stop_utils.leave_at_signal()
   plan = make_plan()
   if plan.first_step >= plan.total_steps:
     logging.info('%s has reached step %d of %d, nothing is left to do: raise --stop_at_step or '

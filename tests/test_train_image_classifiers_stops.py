@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from images.utils import run_utils
+from images.utils import run_utils, stop_utils
 from tests import command_line, launch
 
 ENDLESS = {**command_line.TINY, 'enable_paisoar': True, 'stop_at_step': 10**6, 'num_epochs': 10**6,
@@ -132,3 +132,18 @@ def test_sigterm_to_any_rank_saves_and_another_number_of_ranks_resumes(data, tmp
   # From a multiple of the three ranks on: up to two records are taken again.
   saved = command_line.variables(tmp_path / f'model.ckpt-{step + 2}')
   assert saved['input_position'] == step * 8 // 3 * 3 + 2 * 4 * 3
+
+
+def test_sigterm_before_the_first_step(tmp_path):
+  process = command_line.start({**command_line.TINY, 'dataset_name': 'mock', 'train_image_size': 32,
+                                'model_name': 'resnet_v1_101', 'output_dir': tmp_path})
+  try:
+    for line in process.stdout:
+      if 'steps 0 to' in line:  # It builds the graph now.
+        process.send_signal(signal.SIGTERM)
+        break
+    output, _ = process.communicate(timeout=60)
+  finally:
+    command_line.kill(process)
+  assert process.returncode == stop_utils.EXIT_STOPPED, output
+  assert 'rank 0 got SIGTERM while it does not train: nothing is to be saved' in output
