@@ -271,6 +271,16 @@ def report_start(plan):
                                             if flag.value != flag.default) or 'none')
   logging.info('steps %d to %d, %s, run directory %s', plan.first_step, plan.total_steps,
                f'resuming {plan.checkpoint}' if plan.checkpoint else 'a new run', plan.output_dir)
+  if plan.checkpoint:
+    warn_of_changes(plan.output_dir, own_flags())
+
+
+def warn_of_changes(run_dir, of_flags):
+  """Say which of these flags are not as the run in the directory had them."""
+  changed = run_utils.changed_flags(run_dir, {flag.name: flag.value for flag in of_flags})
+  if changed:
+    logging.warning('not as in the run so far, %s/%s: %s', run_dir, run_utils.RECORD,
+                    '; '.join(changed))
 
 
 def own_flags():
@@ -398,6 +408,9 @@ def get_checkpoint():
   output_dir = FLAGS.output_dir or model_dir
   if FLAGS.task_type != 'predict':  # It prints its results.
     run_utils.make_writable(output_dir)
+  if cluster_utils.is_chief():
+    warn_of_changes(os.path.dirname(path), [FLAGS[name] for name in (
+        'model_name', 'num_classes', 'labels_offset', 'preprocessing_name', 'train_image_size')])
   return path, output_dir
 
 

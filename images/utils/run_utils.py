@@ -172,3 +172,20 @@ def write_record(output_dir, flag_values, **facts):
   write_json(os.path.join(output_dir, RECORD), {
       'flags': flag_values, 'versions': {'python': platform.python_version(), **versions},
       'transport': cluster_utils.transport(), 'ranks': cluster_utils.size(), **facts})
+
+
+def changed_flags(directory, flag_values):
+  """Return in words which flags are not as the run in `directory` had them, a list.
+
+  Args:
+    directory: string; without a record of a run nothing is changed.
+    flag_values: dict from the names of flags to their values.
+  """
+  path = os.path.join(directory, RECORD)
+  if not tf.io.gfile.exists(path):
+    return []
+  with tf.io.gfile.GFile(path) as file:
+    recorded = json.load(file)['flags']
+  values = json.loads(json.dumps(flag_values))
+  return [f'--{name} is {value!r}, was {recorded[name]!r}' for name, value in values.items()
+          if name in recorded and recorded[name] != value]

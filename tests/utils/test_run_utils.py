@@ -162,3 +162,13 @@ def test_a_run_does_not_look_for_uninitialized_variables():
     tf.get_variable('w', initializer=1.0)
     scaffold = run_utils.scaffold().finalize()
     assert session.run([scaffold.ready_op, scaffold.ready_for_local_init_op])[0].size == 0
+
+
+def test_flags_that_are_not_those_of_the_run(tmp_path):
+  flags = {'hooks': ['a', 'b'], 'seed': 1, 'preprocessing_name': 'lenet'}
+  assert run_utils.changed_flags(str(tmp_path), flags) == []
+  run_utils.write_record(str(tmp_path), flags)
+  assert run_utils.changed_flags(str(tmp_path), flags) == []
+  assert run_utils.changed_flags(str(tmp_path), {
+      **flags, 'seed': 2, 'preprocessing_name': None, 'new': 1}) == [
+          '--seed is 2, was 1', "--preprocessing_name is None, was 'lenet'"]
