@@ -37,7 +37,8 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     'preprocessing_name', None,
     'Name of the preprocessing, a key of preprocessing_fn_map in '
-    "images/preprocessing/preprocessing_factory.py; by default the network's own.")
+    "images/preprocessing/preprocessing_factory.py; by default the network's own. lenet and "
+    'cifarnet cut images to the size and do not resize them.')
 flags.DEFINE_integer(
     'shuffle_buffer_size', 1024,
     'Number of records from which the next one is drawn; 1 keeps the order in the files.',

@@ -237,7 +237,7 @@ def load_finetune_checkpoint(plan, variables):
       variables, path,
       restore_moving_averages=FLAGS.restore_moving_averages,
       use_ema_weights=FLAGS.use_ema_weights,
-      exclude_scopes=[s.strip() for s in (FLAGS.checkpoint_exclude_scopes or '').split(',') if s])
+      exclude_scopes=(FLAGS.checkpoint_exclude_scopes or '').replace(',', ' ').split())
   record = os.path.join(plan.output_dir, 'finetune.json')
   run_utils.write_json(record, {
       'checkpoint': path, 'not loaded': left_out,
@@ -297,8 +297,8 @@ def record_start(plan):
     checkpoint_utils.check_loadable(
         tf.global_variables(), plan.checkpoint,
         f'The run was started with other flags, see {plan.output_dir}/{run_utils.RECORD}: use the '
-        'same --model_name, --num_classes, --dataset_name, --optimizer, --loss_scale and '
-        '--trainable_scopes, or another --output_dir.')
+        'same --model_name, --num_classes, --train_image_size, --dataset_name, --optimizer, '
+        '--loss_scale and --trainable_scopes, or another --output_dir.')
   write_record(plan, step=plan.first_step)
 
 

@@ -116,10 +116,11 @@ def check_labels(data_sources, num_classes, labels_offset=0):
     low, high = low - labels_offset, high - labels_offset
     if low < 0:
       raise ValueError(f'{path} has labels from {low} on, after --labels_offset={labels_offset} '
-                       'is subtracted; they have to start at 0 or above')
+                       'is subtracted; they have to start at 0 or above: leave the flag out')
     if high >= num_classes:
-      raise ValueError(f'{path} has labels from {low} to {high}, outside [0, {num_classes}): set '
-                       f'--num_classes={high + 1}')
+      after = f' after --labels_offset={labels_offset} is subtracted,' if labels_offset else ''
+      raise ValueError(f'{path} has labels from {low} to {high},{after} outside [0, '
+                       f'{num_classes}): set --num_classes={high + 1}')
 
 
 def get_dataset_iterator(dataset_name, train_image_size, preprocessing_fn, data_sources, *,

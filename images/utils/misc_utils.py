@@ -100,7 +100,7 @@ def scope_variables(scopes):
   if not scopes:
     return tf.trainable_variables()
   variables = {}  # By name: a variable in two of the scopes must not be trained twice.
-  for scope in scopes.split(','):
+  for scope in filter(str.strip, scopes.split(',')):
     found = [v for v in tf.trainable_variables() if _is_within(v, scope)]
     if not found:
       raise ValueError(f'--trainable_scopes: no variable in {scope!r}; '

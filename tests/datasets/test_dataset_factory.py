@@ -135,7 +135,8 @@ def test_labels_that_the_manifest_tells_of(cifar10):
                                        r'\[0, 9\): set --num_classes=10$'):
     dataset_factory.check_labels(train, 9)
   dataset_factory.check_labels(train, 11, labels_offset=-1)
-  with pytest.raises(ValueError, match=r'labels from 1 to 10, outside \[0, 10\)'):
+  with pytest.raises(ValueError, match=r'labels from 1 to 10, after --labels_offset=-1 is '
+                                       r'subtracted, outside \[0, 10\)'):
     dataset_factory.check_labels(train, 10, labels_offset=-1)
   with pytest.raises(ValueError, match='labels from -1 on, after --labels_offset=1 is subtracted'):
     dataset_factory.check_labels(train, 10, labels_offset=1)
