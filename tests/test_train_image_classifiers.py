@@ -122,6 +122,18 @@ def test_evaluate(lenet, data, tmp_path):
     assert (result['top_1'], result['top_5']) == (2 / 21, 11 / 21)
 
 
+@pytest.mark.parametrize('task_type', ['evaluate', 'pretrain'])
+def test_flags_that_the_run_did_not_have_are_named(lenet, data, tmp_path, caplog, task_type):
+  output_dir = tmp_path / 'run'
+  shutil.copytree(lenet[0], output_dir)
+  values = {'task_type': task_type, 'dataset_dir': data, 'output_dir': output_dir,
+            'stop_at_step': STEPS + 1}
+  command_line.main(**values, log_loss_every_n_iters=2, preprocessing_name='cifarnet')
+  assert f"not as in the run so far, {output_dir}/run.json: " in caplog.text
+  assert "--preprocessing_name is 'cifarnet', was None" in caplog.text
+  assert ('--stop_at_step is 6, was 5' in caplog.text) == (task_type == 'pretrain')
+
+
 def test_finetune_starts_from_the_checkpoint(lenet, data, tmp_path, caplog):
   output_dir, _ = lenet
   caplog.set_level('INFO', 'absl')
