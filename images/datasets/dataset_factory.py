@@ -84,7 +84,8 @@ def _expand(dataset_dir, pattern, flag):
   if not found:
     raise FileNotFoundError(
         f'no file matches {path}: check --dataset_dir and --{flag}, or make the data set with '
-        'images/datasets/download_and_convert_data.py')
+        'images/datasets/download_and_convert_data.py'
+        + (', photos of your own with --validation_fraction' if flag == 'eval_files' else ''))
   return found
 
 

@@ -46,6 +46,9 @@ def read_raw(dataset_dir, *, source_dir=None, num_shards=5, validation_fraction=
   if test and validation_fraction:
     raise ConversionError(f'{source_dir} has a test part of its own; leave out '
                           '--validation_fraction')
+  if not test and not validation_fraction:
+    print('no test part: --validation_fraction=0.1 would hold a tenth of every class out',
+          file=sys.stderr)
   classes = sorted(train)
   _check_classes(classes, test, source_dir)
   train, held_out = hold_out([_images(name, label, train)
@@ -75,7 +78,7 @@ def _parts(tree, source_dir):
       parts[''].setdefault(first, []).append((name, read))
   if not parts['']:
     raise ConversionError(f'--source_dir={source_dir} has no train/<class>/ or <class>/ folders '
-                          'with images')
+                          'with images: move the photos of each class into a folder of its name')
   if 'train' not in parts:
     return parts[''], {}
   tests = [folder for folder in _TEST_FOLDERS if folder in parts]

@@ -65,12 +65,13 @@ def test_no_more_shards_than_images(read):
 def test_strays_are_reported(read, capsys):
   read('train/a/1', 'train/readme.txt', 'notes/x/y', 'todo')
   assert capsys.readouterr().err == (
-      "left out: 3 files outside of the class folders, such as 'notes/x/y'\n")
+      "left out: 3 files outside of the class folders, such as 'notes/x/y'\n"
+      'no test part: --validation_fraction=0.1 would hold a tenth of every class out\n')
 
 
 @pytest.mark.parametrize(('names', 'message'), [
     (['train/a/1', 'test/b/1', 'test/c/1'], 'no photos for training: b, c$'),
-    (['1.jpg'], r'has no train/<class>/ or <class>/ folders'),
+    (['1.jpg'], r'has no train/<class>/ or <class>/ folders.*: move the photos of each class'),
     (['train/a/1', 'val/a/1', 'test/a/1'], 'has test and val; keep one of them'),
     (['a\nb/1'], r"rename the class folder 'a\\nb'"),
 ])
