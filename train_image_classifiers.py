@@ -271,6 +271,9 @@ def report_start(plan):
                                             if flag.value != flag.default) or 'none')
   logging.info('steps %d to %d, %s, run directory %s', plan.first_step, plan.total_steps,
                f'resuming {plan.checkpoint}' if plan.checkpoint else 'a new run', plan.output_dir)
+  if plan.total_steps < FLAGS.stop_at_step:
+    logging.info('--num_epochs=%d ends training before --stop_at_step=%d', FLAGS.num_epochs,
+                 FLAGS.stop_at_step)
   if plan.checkpoint:
     warn_of_changes(plan.output_dir, own_flags())
 

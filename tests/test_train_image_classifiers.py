@@ -223,10 +223,12 @@ def test_what_the_chief_does_alone(tmp_path, monkeypatch, task_type):
   assert not list(tmp_path.iterdir())
 
 
-def test_epochs_end_training_too(data, tmp_path):
+def test_epochs_end_training_too(data, tmp_path, caplog):
+  caplog.set_level('INFO', 'absl')
   command_line.main(dataset_dir=data, output_dir=tmp_path, batch_size=20, num_epochs=1,
                     stop_at_step=100)
   assert (tmp_path / 'model.ckpt-2.index').exists()
+  assert '--num_epochs=1 ends training before --stop_at_step=100' in caplog.text
 
 
 def test_without_output_dir_every_run_has_a_new_one(tmp_path, monkeypatch):
