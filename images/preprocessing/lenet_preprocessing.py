@@ -6,7 +6,7 @@ from images.utils.tf1 import tf
 def preprocess_image(image, output_height, output_width, is_training=False, *, seed=None):
   """Return the image as the networks for MNIST are fed.
 
-  Training runs its two halves, below, apart: preprocessing_factory.halves_map names them.
+  The script runs its two halves, below, apart: preprocessing_factory.halves_map names them.
 
   Args:
     image: [height, width, 1 or 3] in 0 to 255, or a scalar string of encoded bytes,
