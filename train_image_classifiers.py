@@ -275,15 +275,7 @@ def report_start(plan):
     logging.info('--num_epochs=%d ends training before --stop_at_step=%d', FLAGS.num_epochs,
                  FLAGS.stop_at_step)
   if plan.checkpoint:
-    warn_of_changes(plan.output_dir, own_flags())
-
-
-def warn_of_changes(run_dir, of_flags):
-  """Say which of these flags are not as the run in the directory had them."""
-  changed = run_utils.changed_flags(run_dir, {flag.name: flag.value for flag in of_flags})
-  if changed:
-    logging.warning('not as in the run so far, %s/%s: %s', run_dir, run_utils.RECORD,
-                    '; '.join(changed))
+    run_utils.warn_of_changes(plan.output_dir, {flag.name: flag.value for flag in own_flags()})
 
 
 def own_flags():
@@ -362,7 +354,6 @@ def predict():
     return  # One rank is enough.
   path, output_dir = get_checkpoint()
   files = inference_utils.find_images(FLAGS.predict_files)
-  left = set(files)
   class_names = tfrecord.read_labels(FLAGS.dataset_dir) if FLAGS.dataset_dir else None
   if FLAGS.dataset_dir and class_names is None:
     raise FileNotFoundError(f'--dataset_dir={FLAGS.dataset_dir} has no {tfrecord.LABELS}, which '
@@ -372,15 +363,14 @@ def predict():
     batch, images = inference_utils.image_batches(
         files, lambda encoded: preprocessing_fn(encoded, size, size), FLAGS.batch_size)
     logits, _ = network_fn(images)
+    done = []
     with error_utils.explained(files, output_dir):
       for file, classes in inference_utils.classify(
           batch, tf.cast(logits, tf.float32), path, class_names=class_names,
           labels_offset=FLAGS.labels_offset, **get_session_options()):
         print(f'{file}: ' + ', '.join(f'{name} {share:.4f}' for name, share in classes))
-        left.discard(file)
-  if left:
-    raise ValueError(f'--predict_files: {len(left)} of {len(files)} cannot be decoded, the others '
-                     f'are done; convert them to JPEG or PNG: {", ".join(sorted(left))}')
+        done.append(file)
+  inference_utils.check_complete(files, done)
 
 
 def export():
@@ -411,9 +401,8 @@ def get_checkpoint():
   output_dir = FLAGS.output_dir or model_dir
   if FLAGS.task_type != 'predict':  # It prints its results.
     run_utils.make_writable(output_dir)
-  if cluster_utils.is_chief():
-    warn_of_changes(os.path.dirname(path), [FLAGS[name] for name in (
-        'model_name', 'num_classes', 'labels_offset', 'preprocessing_name', 'train_image_size')])
+  run_utils.warn_of_changes(os.path.dirname(path), {name: FLAGS[name].value for name in (
+      'model_name', 'num_classes', 'labels_offset', 'preprocessing_name', 'train_image_size')})
   return path, output_dir
 
 

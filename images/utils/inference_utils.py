@@ -67,6 +67,14 @@ def classify(paths, logits, checkpoint, *, class_names=None, labels_offset=0, co
         yield file.decode(), list(zip(names, probabilities.tolist()))
 
 
+def check_complete(paths, done):
+  """Raise ValueError if not all of the image files `paths` are `done`, both lists of strings."""
+  left = sorted(set(paths) - set(done))
+  if left:
+    raise ValueError(f'--predict_files: {len(left)} of {len(paths)} cannot be decoded, the others '
+                     f'are done; convert them to JPEG or PNG: {", ".join(left)}')
+
+
 def _class_name(label, class_names):
   known = class_names is not None and 0 <= label < len(class_names)
   return class_names[label] if known else str(label)

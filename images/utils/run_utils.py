@@ -174,18 +174,20 @@ def write_record(output_dir, flag_values, **facts):
       'transport': cluster_utils.transport(), 'ranks': cluster_utils.size(), **facts})
 
 
-def changed_flags(directory, flag_values):
-  """Return in words which flags are not as the run in `directory` had them, a list.
+def warn_of_changes(directory, flag_values):
+  """Let the chief log which flags are not as the run in `directory` had them.
 
   Args:
     directory: string; without a record of a run nothing is changed.
     flag_values: dict from the names of flags to their values.
   """
   path = os.path.join(directory, RECORD)
-  if not tf.io.gfile.exists(path):
-    return []
+  if not cluster_utils.is_chief() or not tf.io.gfile.exists(path):
+    return
   with tf.io.gfile.GFile(path) as file:
     recorded = json.load(file)['flags']
   values = json.loads(json.dumps(flag_values))
-  return [f'--{name} is {value!r}, was {recorded[name]!r}' for name, value in values.items()
-          if name in recorded and recorded[name] != value]
+  changed = [f'--{name} is {value!r}, was {recorded[name]!r}' for name, value in values.items()
+             if name in recorded and recorded[name] != value]
+  if changed:
+    logging.warning('not as in the run so far, %s: %s', path, '; '.join(changed))

@@ -21,7 +21,7 @@ EXIT_STALLED = 70  # As in sysexits.h: an internal error.
 # take it for the one that hangs.
 _LINGER_SECS = 4.0
 
-# What is saved is looked at for as long: the file system may hang as well.
+# For how long to look at what is saved: the file system may hang as well.
 _LOOK_SECS = 5.0
 
 

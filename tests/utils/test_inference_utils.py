@@ -88,6 +88,9 @@ def test_a_file_that_is_no_image_is_left_out(checkpoint, photos, tmp_path):
     batch, images = inference_utils.image_batches(paths, preprocess, batch_size=1)
     found = [path for path, _ in inference_utils.classify(batch, network(images), checkpoint)]
   assert found == [f'{tmp_path}/a.png', f'{tmp_path}/b.png']
+  inference_utils.check_complete(found, found)
+  with pytest.raises(ValueError, match=rf'1 of 3 cannot be decoded, .*: {tmp_path}/aa\.png$'):
+    inference_utils.check_complete(paths, found)
 
 
 def test_a_name_may_look_like_a_pattern(tmp_path):

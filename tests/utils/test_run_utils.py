@@ -164,11 +164,16 @@ def test_a_run_does_not_look_for_uninitialized_variables():
     assert session.run([scaffold.ready_op, scaffold.ready_for_local_init_op])[0].size == 0
 
 
-def test_flags_that_are_not_those_of_the_run(tmp_path):
+def test_flags_that_are_not_those_of_the_run(tmp_path, monkeypatch, caplog):
   flags = {'hooks': ['a', 'b'], 'seed': 1, 'preprocessing_name': 'lenet'}
-  assert run_utils.changed_flags(str(tmp_path), flags) == []
+  changed = {**flags, 'seed': 2, 'preprocessing_name': None, 'new': 1}
+  run_utils.warn_of_changes(str(tmp_path), changed)  # There is no record yet.
   run_utils.write_record(str(tmp_path), flags)
-  assert run_utils.changed_flags(str(tmp_path), flags) == []
-  assert run_utils.changed_flags(str(tmp_path), {
-      **flags, 'seed': 2, 'preprocessing_name': None, 'new': 1}) == [
-          '--seed is 2, was 1', "--preprocessing_name is None, was 'lenet'"]
+  run_utils.warn_of_changes(str(tmp_path), flags)
+  with monkeypatch.context() as patch:
+    patch.setattr(cluster_utils, 'rank', lambda: 1)
+    run_utils.warn_of_changes(str(tmp_path), changed)
+  assert not caplog.messages
+  run_utils.warn_of_changes(str(tmp_path), changed)
+  assert caplog.messages == [f'not as in the run so far, {tmp_path}/run.json: --seed is 2, was 1; '
+                             "--preprocessing_name is None, was 'lenet'"]
