@@ -1,3 +1,4 @@
+import ctypes
 import os
 import re
 import subprocess
@@ -36,6 +37,29 @@ assert len(os.listdir('/proc/self/task')) >= many
 
 def test_functions_in_a_graph_make_the_threads_before_any_session():
   subprocess.run([sys.executable, '-c', THREADS], cwd=launch.ROOT, check=True)
+
+
+MEMORY = '''
+import resource
+from images.utils import device_utils
+
+device_utils.set_up(0, 1)
+for _ in range(3):
+  before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+  blocks = [b'x' * (30 * 2**20) for _ in range(3)]  # 23,040 pages.
+  del blocks
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+'''
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), 'mallopt'), reason='run it with GNU libc')
+@pytest.mark.parametrize(('variable', 'is_kept'), [
+    (None, True), ('MALLOC_TRIM_THRESHOLD_', False), ('MALLOC_MMAP_THRESHOLD_', False)])
+def test_memory_is_kept_unless_the_user_says_otherwise(variable, is_kept):
+  environ = {**os.environ, **({variable: '1000000'} if variable else {})}
+  new_pages = int(subprocess.check_output([sys.executable, '-c', MEMORY], cwd=launch.ROOT,
+                                          env=environ))
+  assert (new_pages < 100) == is_kept
 
 
 LATE = '''
