@@ -345,7 +345,7 @@ def evaluate():
       result = evaluation_utils.evaluate(
           iterator, batch, tf.cast(logits, tf.float32), path, **get_session_options())
   if cluster_utils.is_chief():
-    evaluation_utils.report(result, output_dir)
+    evaluation_utils.report({**result, 'flags': FLAGS.flag_values_dict()}, output_dir)
 
 
 def predict():

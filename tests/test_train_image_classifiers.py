@@ -106,6 +106,7 @@ def test_evaluate(lenet, data, tmp_path):
   result = json.loads((output_dir / 'evaluation.json').read_text())
   assert (result['images'], result['skipped'], result['step']) == (21, 0, STEPS)
   assert result['checkpoint'] == f'{output_dir}/model.ckpt-5'
+  assert result['flags']['dataset_dir'] == str(data)
 
   # The network of a checkpoint elsewhere answers 9, 8, 0, 7, 6, whatever it sees.
   answers = dict(command_line.variables(output_dir / 'model.ckpt-5'))

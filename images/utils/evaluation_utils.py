@@ -68,7 +68,10 @@ def _summarize(counts_of_ranks, checkpoint):
 
 
 def report(result, output_dir):
-  """Log the `result` of evaluate(), and write it to evaluation.json in `output_dir`."""
+  """Log the `result` of evaluate(), and write it to evaluation.json in `output_dir`.
+
+  Whatever else `result` holds is written as well.
+  """
   logging.info('top-1 %.4f (%d of %d), top-5 %.4f (%d)%s: %s', result['top_1'],
                result['top_1_count'], result['images'], result['top_5'], result['top_5_count'],
                f', {result["skipped"]} undecodable images skipped' if result['skipped'] else '',
