@@ -72,7 +72,11 @@ def _locked(dataset_dir):
   """Make the folder, and keep other conversions out of it; the lock dies with the process."""
   if '://' in dataset_dir:
     raise ConversionError(f'--dataset_dir={dataset_dir}: convert into a local folder, then copy it')
-  os.makedirs(dataset_dir, exist_ok=True)
+  try:
+    os.makedirs(dataset_dir, exist_ok=True)
+  except OSError as error:
+    raise ConversionError(f'--dataset_dir={dataset_dir} cannot be made ({error}): choose another '
+                          'folder') from error
   folder = os.open(dataset_dir, os.O_RDONLY)
   try:
     if not _lock(folder):

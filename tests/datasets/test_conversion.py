@@ -153,6 +153,14 @@ def test_remote_folders_are_not_written(photos):
     convert_photos(photos, 'gs://x')
 
 
+@pytest.mark.parametrize('inside', ['', 'folder'])
+def test_a_folder_that_cannot_be_made(photos, tmp_path, inside):
+  file = tmp_path / 'file'
+  file.write_text('')
+  with pytest.raises(ConversionError, match=r'--dataset_dir=\S+ cannot be made \(.*\): choose'):
+    convert_photos(photos, file / inside)
+
+
 def test_one_conversion_at_a_time(photos, tmp_path):
   with conversion._locked(str(tmp_path / 'a')), \
        pytest.raises(ConversionError, match='another conversion into .* is running'):
