@@ -19,7 +19,7 @@ Run = collections.namedtuple('Run', [
     'max_checkpoints_to_keep'])
 
 
-# Share of a step that may pass in waiting for images before the log warns of it.
+# Share of a step that may pass in waiting for images; the log warns where it rises above.
 _MUCH_WAITING = 0.05
 
 
@@ -156,7 +156,7 @@ class LoggingTensorHook(tf.train.SessionRunHook):
     self._total_steps = total_steps
     self._global_batch = global_batch
     self._values = self._logged_step = self._started = None
-    self._waited = 0.0
+    self._waited, self._waits = 0.0, False
 
   def before_run(self, run_context):
     return tf.train.SessionRunArgs(self._tensors)
@@ -197,7 +197,8 @@ class LoggingTensorHook(tf.train.SessionRunHook):
       waiting = self._waited / (now - started)
       parts.append(f'waiting for images {100 * waiting:.0f} %')
     logging.info('  '.join(parts))
-    if waiting > _MUCH_WAITING:
+    waited_before, self._waits = self._waits, waiting > _MUCH_WAITING
+    if self._waits and not waited_before:  # Each line has the share.
       logging.warning('training waits for images: raise --num_preprocessing_threads where cores '
                       'are idle, and --prefetch_buffer_size where their supply is uneven')
     self._logged_step, self._started, self._waited = step, (step, now), 0.0
