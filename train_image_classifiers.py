@@ -275,12 +275,17 @@ def report_start(plan):
     logging.info('--num_epochs=%d ends training before --stop_at_step=%d', FLAGS.num_epochs,
                  FLAGS.stop_at_step)
   if plan.checkpoint:
-    run_utils.warn_of_changes(plan.output_dir, {flag.name: flag.value for flag in own_flags()})
+    run_utils.warn_of_changes(plan.output_dir, own_values())
 
 
 def own_flags():
   """Return the flags of this project, as absl's flag objects."""
   return FLAGS.flags_by_module_dict()[flags.__name__]
+
+
+def own_values():
+  """Return the values of the flags of this project, a dict by their names."""
+  return {flag.name: flag.value for flag in own_flags()}
 
 
 def record_start(plan):
@@ -345,7 +350,7 @@ def evaluate():
       result = evaluation_utils.evaluate(
           iterator, batch, tf.cast(logits, tf.float32), path, **get_session_options())
   if cluster_utils.is_chief():
-    evaluation_utils.report({**result, 'flags': FLAGS.flag_values_dict()}, output_dir)
+    evaluation_utils.report({**result, 'flags': own_values()}, output_dir)
 
 
 def predict():
