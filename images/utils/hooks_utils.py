@@ -197,11 +197,11 @@ class LoggingTensorHook(tf.train.SessionRunHook):
       waiting = self._waited / (now - started)
       parts.append(f'waiting for images {100 * waiting:.0f} %')
     logging.info('  '.join(parts))
-    waited_before, self._waits = self._waits, waiting > _MUCH_WAITING
-    if self._waits and not waited_before:  # Each line has the share.
+    waits = waiting > _MUCH_WAITING
+    if waits and not self._waits:  # Each line has the share.
       logging.warning('training waits for images: raise --num_preprocessing_threads where cores '
                       'are idle, and --prefetch_buffer_size where their supply is uneven')
-    self._logged_step, self._started, self._waited = step, (step, now), 0.0
+    self._logged_step, self._started, self._waited, self._waits = step, (step, now), 0.0, waits
 
 
 def _summary_hook(run):

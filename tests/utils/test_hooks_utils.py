@@ -22,6 +22,7 @@ def build(*, poison=None, poison_loss=None, poison_gradient=None, loss_scale=1.0
     poison: int, the global step at which loss and gradient are not a number.
     poison_loss: int, the global step at which the loss alone is infinite.
     poison_gradient: int, the global step at which the gradient alone is infinite.
+    wait: list of the seconds that each step has waited for its images, or None.
   """
   global_step = tf.train.get_or_create_global_step()
   opt = paisoar.ReplicatedVarsOptimizer(tf.train.GradientDescentOptimizer(0.5),
@@ -41,10 +42,13 @@ def build(*, poison=None, poison_loss=None, poison_gradient=None, loss_scale=1.0
 
   loss = opt.compute_loss(loss_fn, loss_scale)
   train_op = opt.minimize(loss, global_step=global_step)
+  if wait is not None:
+    with tf.control_dependencies([train_op]):
+      wait = tf.gather(tf.constant(wait, tf.float64), global_step.read_value() - 1)
   tensors = hooks_utils.progress_tensors(
       train_op, opt, loss=loss, accuracy=tf.constant(0.25), learning_rate=tf.constant(0.5),
       skipped=None if skipped is None else tf.constant(skipped, tf.int64),
-      wait=None if wait is None else tf.constant(wait, tf.float64))
+      wait=wait)
   return train_op, tensors
 
 
@@ -85,13 +89,17 @@ def test_the_lines_of_the_log(tmp_path, log):
   assert re.fullmatch(r'step 5/5  loss -12\.0000  .*' + rate + r'  0:00:00 left', lines[2])
 
 
-@pytest.mark.parametrize(('waited', 'shown', 'warnings'), [(0.1, '4 %', 0), (0.6, '24 %', 1)])
+@pytest.mark.parametrize(('waited', 'shown', 'warnings'), [
+    ([0.1] * 8, '4 %', 0), ([0.6] * 8, '24 %', 1), ([0, 0, 0.6, 0.6] * 2, '24 %', 2)])
 def test_the_share_of_time_that_steps_wait_for_images(tmp_path, log, caplog, monkeypatch, waited,
                                                       shown, warnings):
-  """The clock of the hook ticks five seconds from line to line, which are two steps."""
+  """The clock of the hook ticks five seconds from line to line, which are two steps.
+
+  A warning comes where the share rises.
+  """
   ticks = itertools.count(0, 5)
   monkeypatch.setattr(hooks_utils, 'time', types.SimpleNamespace(time=lambda: next(ticks)))
-  run(tmp_path, 'LoggingTensorHook', total_steps=5, every=2, wait=waited)
+  run(tmp_path, 'LoggingTensorHook', total_steps=8, every=2, wait=waited)
   assert log()[1].endswith(f'  waiting for images {shown}')
   assert caplog.text.count('raise --num_preprocessing_threads') == warnings
 
