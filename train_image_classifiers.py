@@ -163,7 +163,7 @@ def get_network_and_preprocessing():
   """Return (network_fn, preprocessing_fn, image size in pixels) for the flags.
 
   network_fn computes in half precision where the flags and the processor say so. It takes the
-  images of preprocessing_fn, uint8 where their scaling is left to the device, or ready ones.
+  images of preprocessing_fn, whose last arithmetic is left to the device where it can be.
   """
   is_training = FLAGS.task_type in ['pretrain', 'finetune']
   network_fn = model_factory.get_network_fn(

@@ -4,7 +4,8 @@
 
 Four pipelines make batches of the same photos with as many threads, nothing trains:
 
-  pipeline    the training input of this project: files, shuffling, VGG preprocessing
+  pipeline    the training input of this project: files, shuffling, VGG preprocessing but for
+              the mean, which the device subtracts
   cached      the same with --datasets_use_caching: files are read once
   limit       nothing but decoding a random crop of a JPEG in memory, and resizing it
   whole       files and shuffling, decoding all of a photo, resizing all of it, cropping, mirroring
@@ -91,7 +92,7 @@ def pipeline(sources, **options):
   values = flags.FLAGS
   return dataset_factory.get_dataset_iterator(
       values.dataset_name, values.image_size,
-      preprocessing_factory.get_preprocessing('resnet_v1_50', is_training=True), sources,
+      preprocessing_factory.get_halves('resnet_v1_50', is_training=True)[0], sources,
       num_classes=10**6, batch_size=values.batch_size, seed=1, prefetch_buffer_size=2,
       num_preprocessing_threads=values.threads, **options).get_next()[0]
 

@@ -139,8 +139,8 @@ def get_dataset_iterator(dataset_name, train_image_size, preprocessing_fn, data_
     **pipeline: further arguments of dataset_utils.training_iterator().
   """
   if dataset_name == MOCK:
-    return dataset_utils.mock_iterator(image_size=train_image_size, num_classes=num_classes,
-                                       batch_size=batch_size, seed=seed)
+    return dataset_utils.mock_iterator(preprocessing_fn, image_size=train_image_size,
+                                       num_classes=num_classes, batch_size=batch_size, seed=seed)
   return dataset_utils.training_iterator(
       data_sources.files, data_sources.counts, _lookup(dataset_name).parse_fn, preprocessing_fn,
       image_size=train_image_size, num_classes=num_classes, batch_size=batch_size, seed=seed,

@@ -30,9 +30,26 @@ _METHODS = (tf.image.ResizeMethod.BILINEAR, tf.image.ResizeMethod.NEAREST_NEIGHB
             tf.image.ResizeMethod.BICUBIC, tf.image.ResizeMethod.AREA)
 
 
-def preprocess_image(image, output_height, output_width, is_training=False, *,
-                     seed=None, fast_mode=True, bbox=None):
+def preprocess_image(image, output_height, output_width, is_training=False, **options):
   """Return the image as the Inception and MobileNet families are fed.
+
+  The script runs its two halves, below, apart: preprocessing_factory.halves_map names them.
+
+  Args:
+    Those of distort().
+
+  Returns:
+    float32 [output_height, output_width, 3] in [-1, 1].
+
+  Raises:
+    tf.errors.InvalidArgumentError: at run time, the bytes are no image.
+  """
+  return center_on_zero(distort(image, output_height, output_width, is_training, **options))
+
+
+def distort(image, output_height, output_width, is_training=False, *,
+            seed=None, fast_mode=True, bbox=None):
+  """Return preprocess_image() before it is centred on zero: float32 in [0, 1].
 
   Args:
     image: uint8 [height, width, 3], or a scalar string of encoded bytes. A decoded
@@ -46,20 +63,21 @@ def preprocess_image(image, output_height, output_width, is_training=False, *,
       distortions of colour.
     bbox: float32 [1, boxes, 4], objects of which training keeps a tenth in sight, as
       [y_min, x_min, y_max, x_max] in fractions of the image; None: the whole image.
-
-  Returns:
-    float32 [output_height, output_width, 3] in [-1, 1].
-
-  Raises:
-    tf.errors.InvalidArgumentError: at run time, the bytes are no image.
   """
   size = (output_height, output_width)
   if is_training:
-    return _preprocess_for_train(image, size, seed=seed, fast_mode=fast_mode, bbox=bbox)
-  return _preprocess_for_eval(image, size)
+    image = _distort_for_train(image, size, seed=seed, fast_mode=fast_mode, bbox=bbox)
+  else:
+    image = _crop_for_eval(image, size)
+  return image_ops.fix_shape(image, *size)
 
 
-def _preprocess_for_train(image, size, *, seed, fast_mode, bbox):
+def center_on_zero(images):
+  """Return images in [0, 1], of any shape, as images in [-1, 1]."""
+  return (images - 0.5) * 2.0
+
+
+def _distort_for_train(image, size, *, seed, fast_mode, bbox):
   """Return a random part of the image, perhaps mirrored, in random colours."""
   window_seed, resize_seed, mirror_seed, colour_seed = image_ops.split_seed(seed, 4)
   choose_window = functools.partial(image_ops.distorted_window, seed=window_seed, bbox=bbox)
@@ -67,17 +85,15 @@ def _preprocess_for_train(image, size, *, seed, fast_mode, bbox):
   image = image_ops.mirror_if(image, image_ops.draws(mirror_seed, 1)[0] < 0.5)
   image = tf.image.convert_image_dtype(image, tf.float32)
   image = _resize(image, size, _FAST_METHODS if fast_mode else _METHODS, seed=resize_seed)
-  image = _distort_color(image, _FAST_ORDERS if fast_mode else _ORDERS, seed=colour_seed)
-  return _center_on_zero(image, size)
+  return _distort_color(image, _FAST_ORDERS if fast_mode else _ORDERS, seed=colour_seed)
 
 
-def _preprocess_for_eval(image, size):
+def _crop_for_eval(image, size):
   """Return the central part of the image."""
   choose_window = functools.partial(image_ops.central_window, fraction=0.875)
   image = image_ops.decode_window(image, choose_window)
   image = tf.image.convert_image_dtype(image, tf.float32)
-  image = image_ops.resize(image, *size)
-  return _center_on_zero(image, size)
+  return image_ops.resize(image, *size)
 
 
 def _resize(image, size, methods, *, seed):
@@ -108,8 +124,3 @@ def _apply_one(functions, *, seed):
     return functions[0]()
   index = tf.random.stateless_uniform([], seed, 0, len(functions), tf.int32)
   return tf.switch_case(index, functions)
-
-
-def _center_on_zero(image, size):
-  """Return an image in [0, 1] as one in [-1, 1], its shape known."""
-  return image_ops.fix_shape((image - 0.5) * 2.0, *size)

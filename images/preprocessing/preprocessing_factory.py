@@ -2,7 +2,7 @@
 
 A preprocessing of your own: write `preprocess_image(image, output_height,
 output_width, is_training=False, seed=None)` in a module beside this one, and add it
-to `preprocessing_fn_map` under its name; if its last part makes floats of bytes, the
+to `preprocessing_fn_map` under its name; if it ends in arithmetic on each pixel, the
 device can do that part, see `halves_map`.
 """
 import functools
@@ -38,11 +38,15 @@ _NETWORKS = {
 preprocessing_fn_map = {name: module.preprocess_image
                         for module, names in _NETWORKS.items() for name in names.split()}
 
-# A preprocessing that ends in arithmetic on bytes -> the function before, which takes the
-# same and leaves bytes as uint8, and the one from such images, or a batch, to float32.
+# A preprocessing that ends in arithmetic on each pixel -> the function before, which takes
+# the same, and the one from its images, or a batch of them, to float32.
 halves_map = {
+    inception_preprocessing.preprocess_image: (
+        inception_preprocessing.distort, inception_preprocessing.center_on_zero),
     lenet_preprocessing.preprocess_image: (
         lenet_preprocessing.crop_or_pad, lenet_preprocessing.scale),
+    vgg_preprocessing.preprocess_image: (
+        vgg_preprocessing.crop_and_resize, vgg_preprocessing.subtract_mean),
 }
 
 
@@ -74,21 +78,14 @@ def get_halves(name, is_training=False):
     name, is_training: as of get_preprocessing().
 
   Returns:
-    on_host: function as get_preprocessing() returns it, but its images are uint8 where the
-      rest can be done on the device: a quarter of the bytes to keep and to copy to it.
-    on_device: function from a batch of images of on_host to float32, all [batch, height,
-      width, channels]. What is float32 already stays as it is.
+    on_host: function as get_preprocessing() returns it, without the arithmetic that the
+      device can do. Where all of it is such, pixels stay uint8: a quarter of the bytes to
+      keep and to copy to the device.
+    on_device: function from a batch of images of on_host to float32, both [batch, height,
+      width, channels].
   """
   whole = get_preprocessing(name, is_training)
   if preprocessing_fn_map[name] not in halves_map:
     return whole, tf.identity
-  bytes_fn, floats_fn = halves_map[preprocessing_fn_map[name]]
-
-  def on_host(image, output_height, output_width, **kwargs):
-    image = bytes_fn(image, output_height, output_width, is_training=is_training, **kwargs)
-    return image if image.dtype == tf.uint8 else floats_fn(image)
-
-  def on_device(images):
-    return floats_fn(images) if images.dtype == tf.uint8 else images
-
-  return on_host, on_device
+  on_host, on_device = halves_map[preprocessing_fn_map[name]]
+  return functools.partial(on_host, is_training=is_training), on_device

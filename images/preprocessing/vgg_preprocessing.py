@@ -9,9 +9,26 @@ from images.utils.tf1 import tf
 MEAN_RGB = (123.68, 116.78, 103.94)
 
 
-def preprocess_image(image, output_height, output_width, is_training=False, *,
-                     seed=None, resize_side_min=256, resize_side_max=512):
+def preprocess_image(image, output_height, output_width, is_training=False, **options):
   """Return the image as the VGG and ResNet families are fed.
+
+  The script runs its two halves, below, apart: preprocessing_factory.halves_map names them.
+
+  Args:
+    Those of crop_and_resize().
+
+  Returns:
+    float32 [output_height, output_width, 3], about -124 to 151.
+
+  Raises:
+    tf.errors.InvalidArgumentError: at run time, the bytes are no image.
+  """
+  return subtract_mean(crop_and_resize(image, output_height, output_width, is_training, **options))
+
+
+def crop_and_resize(image, output_height, output_width, is_training=False, *,
+                    seed=None, resize_side_min=256, resize_side_max=512):
+  """Return preprocess_image() before the mean is subtracted: float32 in 0 to 255.
 
   Where the output is larger than a resize side, that side grows to the output's, so
   that every size works.
@@ -24,22 +41,25 @@ def preprocess_image(image, output_height, output_width, is_training=False, *,
     resize_side_min: int, pixels of the smaller side before cropping, and in training
       the lower end of its range.
     resize_side_max: int, the upper end of that range, inclusive.
-
-  Returns:
-    float32 [output_height, output_width, 3], about -124 to 151.
-
-  Raises:
-    tf.errors.InvalidArgumentError: at run time, the bytes are no image.
   """
   size = (output_height, output_width)
   side_min = max(resize_side_min, *size)
   if is_training:
     side_max = max(resize_side_max, side_min)
-    return _preprocess_for_train(image, size, side_min, side_max, seed=seed)
-  return _preprocess_for_eval(image, size, side_min)
+    image = _crop_for_train(image, size, side_min, side_max, seed=seed)
+  else:
+    image = _crop_for_eval(image, size, side_min)
+  return image_ops.fix_shape(image, *size)
 
 
-def _preprocess_for_train(image, size, side_min, side_max, *, seed):
+def subtract_mean(images):
+  """Return images, float32 [..., height, width, 3] of a known size, minus the mean colour."""
+  # A whole image of it: to repeat three numbers takes four times as long.
+  mean = np.broadcast_to(np.float32(MEAN_RGB), images.shape[-3:])
+  return images - tf.constant(mean)
+
+
+def _crop_for_train(image, size, side_min, side_max, *, seed):
   """Return a random crop of the image at a random scale, perhaps mirrored.
 
   The crop is chosen in pixels of the image, so that nothing else of it need be decoded
@@ -55,19 +75,11 @@ def _preprocess_for_train(image, size, side_min, side_max, *, seed):
 
   image = image_ops.decode_window(image, choose_window, exact=False)
   image = image_ops.mirror_if(image, mirrored[0] < 0.5)
-  return _subtract_mean(image_ops.resize(image, *size), size)
+  return image_ops.resize(image, *size)
 
 
-def _preprocess_for_eval(image, size, side):
+def _crop_for_eval(image, size, side):
   """Return the central crop of the image."""
   image = image_ops.resize_smaller_side(image_ops.decode(image), side)
   offset = (tf.shape(image)[:2] - size) // 2
-  image = image_ops.crop(image, tf.concat([offset, size], axis=0))
-  return _subtract_mean(image, size)
-
-
-def _subtract_mean(image, size):
-  """Return the image minus the mean colour, its shape known."""
-  # A whole image of it: to repeat three numbers takes longer than all else but decoding.
-  mean = np.broadcast_to(np.float32(MEAN_RGB), [*size, 3])
-  return image_ops.fix_shape(image, *size) - tf.constant(mean)
+  return image_ops.crop(image, tf.concat([offset, size], axis=0))

@@ -62,23 +62,25 @@ class DatasetIterator:
       return tf.identity(batch['image']), tf.identity(batch['label'])
 
 
-def mock_iterator(*, image_size, channels=3, num_classes, batch_size, seed):
+def mock_iterator(preprocessing_fn, *, image_size, num_classes, batch_size, seed):
   """Return a DatasetIterator of one batch of random images and labels, repeated.
 
   Args:
+    preprocessing_fn: function (image, height, width, seed) to an image of that size.
     image_size: int, height and width in pixels.
-    channels: int.
     num_classes: int, labels lie in [0, num_classes).
     batch_size: int.
     seed: int.
   """
-  def make_batch(_):
-    shape = [batch_size, image_size, image_size, channels]
-    return {
-        'image': tf.random.stateless_uniform(shape, [seed, 0], -1.0, 1.0),
-        'label': tf.random.stateless_uniform([batch_size], [seed, 1], 0, num_classes, tf.int64),
-    }
-  return DatasetIterator(tf.data.Dataset.range(1).map(make_batch).cache().repeat())
+  def make_example(number):
+    draws = tf.stack([seed, number])
+    pixels = tf.random.stateless_uniform([image_size, image_size, 3], draws, 0, 256, tf.int32)
+    image = preprocessing_fn(tf.cast(pixels, tf.uint8), image_size, image_size, seed=draws)
+    label = tf.random.stateless_uniform([], draws, 0, num_classes, tf.int64)
+    return {'image': image, 'label': label}
+
+  dataset = tf.data.Dataset.range(batch_size).map(make_example)
+  return DatasetIterator(dataset.batch(batch_size, drop_remainder=True).cache().repeat())
 
 
 def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, num_classes,

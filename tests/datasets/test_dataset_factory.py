@@ -207,7 +207,8 @@ def test_evaluation_batches(cifar10):
 def test_mock_batches():
   with tf.Graph().as_default():
     images, labels = dataset_factory.get_dataset_iterator(
-        'mock', 24, None, dataset_factory.get_data_sources('mock', None), num_classes=7,
+        'mock', 24, preprocessing_factory.get_preprocessing('vgg'),
+        dataset_factory.get_data_sources('mock', None), num_classes=7,
         batch_size=3, seed=1, shuffle_buffer_size=5).get_next()
     assert (images.shape, labels.shape) == ([3, 24, 24, 3], [3])
 

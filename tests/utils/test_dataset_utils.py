@@ -303,19 +303,31 @@ def test_all_that_runs_on_the_accelerator_can_run_on_a_gpu():
 
 def test_mock_data_is_one_batch_repeated():
   with tf.Graph().as_default(), tf.Session() as session:
-    iterator = dataset_utils.mock_iterator(image_size=5, num_classes=3, batch_size=64, seed=1)
+    iterator = dataset_utils.mock_iterator(lambda image, height, width, seed: image, image_size=5,
+                                           num_classes=3, batch_size=64, seed=1)
     batch = iterator.get_next()
     assert [t.shape.as_list() for t in batch] == [[64, 5, 5, 3], [64]]
-    assert [t.dtype for t in batch] == [tf.float32, tf.int64]
+    assert [t.dtype for t in batch] == [tf.uint8, tf.int64]
     session.run(tf.tables_initializer())
     images, labels = session.run(batch)
     again, labels_again = session.run(batch)
   np.testing.assert_array_equal(images, again)
   np.testing.assert_array_equal(labels, labels_again)
   assert set(labels) == {0, 1, 2}
-  assert -1 <= images.min() < -0.9
-  assert 0.9 < images.max() < 1
+  assert len(np.unique(images, axis=0)) == 64
+  assert (images.min(), images.max()) == (0, 255)
+  assert images.mean() == pytest.approx(127.5, abs=4)
   assert iterator.skipped is None
+
+
+def test_mock_images_are_prepared_as_others_are():
+  with tf.Graph().as_default(), tf.Session() as session:
+    iterator = dataset_utils.mock_iterator(cifarnet, image_size=5, num_classes=3, batch_size=2,
+                                           seed=1)
+    images, _ = iterator.get_next()
+    session.run(tf.tables_initializer())
+    # Each image is standardized.
+    np.testing.assert_allclose(session.run(tf.math.reduce_std(images, [1, 2, 3])), 1, rtol=1e-5)
 
 
 def test_mock_data_take_their_place_from_the_step(monkeypatch):
@@ -323,7 +335,8 @@ def test_mock_data_take_their_place_from_the_step(monkeypatch):
   with tf.Graph().as_default():
     step = tf.get_variable('global_step', initializer=tf.constant(5, tf.int64), trainable=False,
                            collections=[tf.GraphKeys.GLOBAL_STEP, tf.GraphKeys.GLOBAL_VARIABLES])
-    iterator = dataset_utils.mock_iterator(image_size=5, num_classes=3, batch_size=4, seed=1)
+    iterator = dataset_utils.mock_iterator(cifarnet, image_size=5, num_classes=3, batch_size=4,
+                                           seed=1)
     assert step is tf.train.get_global_step()
     assert places(iterator, 1) == [2 * 5 + 1]
 
