@@ -75,9 +75,9 @@ def test_training_draws_scale_place_and_direction(sample):
     assert place.std() == pytest.approx(1 / np.sqrt(12), abs=0.03)
 
 
-@pytest.mark.parametrize(('height', 'width', 'parts'), [(300, 400, (75, 50)), (2, 900, (1, 1))])
+@pytest.mark.parametrize(('height', 'width', 'parts'), [(100, 140, (25, 17)), (2, 900, (1, 1))])
 def test_a_training_crop_is_a_resized_part_of_the_image(run, height, width, parts):
-  """A side of 256 for 300 pixels: 64 of the output are 75 of the image, and 43 are 50."""
+  """A side of 256 for 100 pixels: 64 of the output are 25 of the image, and 43 are 17."""
   image = np.arange(height * width, dtype=np.float32).reshape(height, width, 1) % 251
   image = np.repeat(image, 3, axis=2).astype(np.uint8)
   crop = run(preprocess_image(image, 64, 43, is_training=True, seed=3, resize_side_max=256))
