@@ -79,8 +79,8 @@ def get_halves(name, is_training=False):
 
   Returns:
     on_host: function as get_preprocessing() returns it, without the arithmetic that the
-      device can do. Where all of it is such, pixels stay uint8: a quarter of the bytes to
-      keep and to copy to the device.
+      device can do. Where nothing else makes floats of the pixels, they stay uint8: a
+      quarter of the bytes to keep and to copy to the device.
     on_device: function from a batch of images of on_host to float32, both [batch, height,
       width, channels].
   """
