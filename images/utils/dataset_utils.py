@@ -20,15 +20,16 @@ class DatasetIterator:
   Attributes:
     skipped: scalar int64 tensor after get_next(), the number of undecodable images that
       this rank has skipped since it started; None for mock data.
-    wait: scalar float64 tensor after get_next(), the seconds that a step waits for its batch.
+    wait: scalar float64 tensor after get_next(), the seconds that a step waits for its batch:
+      from the step's beginning until the batch was prepared; 0 for mock data.
     place: scalar int64 tensor after get_next(), the place of the batch's last record in the
       stream of all ranks; for mock data the number of the step, and apart for each rank.
   """
 
   def __init__(self, dataset):
     """Iterate over `dataset` of dicts with 'image' and 'label', and from files 'place' (in
-    the stream of all ranks) and 'skipped'. Where there is a GPU, the next batch is copied to
-    it during a step."""
+    the stream of all ranks), 'skipped' and 'ready' (when it was). Where there is a GPU, the next
+    batch is copied to it during a step."""
     self._device = device_utils.accelerator() or '/cpu:0'
     if device_utils.accelerator():
       dataset = dataset.apply(tf.data.experimental.prefetch_to_device(self._device, 1))
@@ -47,12 +48,13 @@ class DatasetIterator:
     started = tf.timestamp()
     with tf.control_dependencies([started]), tf.device(self._device):
       batch = self._iterator.get_next()
-    with tf.control_dependencies([batch['image']]):
-      self.wait = tf.timestamp() - started
     size = cluster_utils.size()
     if 'place' not in batch:
+      self.wait = tf.constant(0.0, tf.float64)
       self.place = tf.train.get_or_create_global_step() * size + cluster_utils.rank()
       return batch['image'], batch['label']
+    # The clock is not read here once more: one thread may begin to compute before it does so.
+    self.wait = tf.maximum(batch['ready'] - started, 0.0)
     self.skipped = tf.reduce_max(batch['skipped'])
     position = tf.get_variable('input_position', [], tf.int64, trainable=False,
                                initializer=tf.zeros_initializer())
@@ -123,7 +125,9 @@ def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, 
                                                         num_preprocessing_threads))
   dataset = preparation_utils.count_bad(dataset, max_bad_fraction, max(1, sum(counts) // size))
   dataset = dataset.map(preparation_utils.good_ones)
-  dataset = dataset.rebatch(batch_size, drop_remainder=True).prefetch(prefetch_buffer_size)
+  dataset = dataset.rebatch(batch_size, drop_remainder=True)
+  dataset = dataset.map(lambda batch: {**batch, 'ready': tf.timestamp()})
+  dataset = dataset.prefetch(prefetch_buffer_size)
   return DatasetIterator(dataset.with_options(_options(num_preprocessing_threads)))
 
 

@@ -4,6 +4,7 @@ import functools
 import importlib
 import itertools
 import os
+import time
 
 import numpy as np
 import pytest
@@ -297,6 +298,59 @@ def test_all_that_runs_on_the_accelerator_can_run_on_a_gpu():
                     'IteratorGetNext'):
     found = kernels.get_registered_kernels_for_op(operation).kernel
     assert 'GPU' in {kernel.device_type for kernel in found}, operation
+
+
+# ---- Waiting ----
+
+def share_of_waiting(path, preprocessing_fn, step, *, steps=4):
+  """Return the share of the time of `steps` steps, on one thread, that is said to be waiting.
+
+  Args:
+    path: string, a file of 8 records.
+    preprocessing_fn: as of training_iterator().
+    step: function from a batch of images to a tensor.
+  """
+  config = tf.ConfigProto(inter_op_parallelism_threads=1, intra_op_parallelism_threads=1)
+  with tf.Graph().as_default(), tf.Session(config=config) as session:
+    iterator = dataset_utils.training_iterator(
+        [path], [8], mnist.parse_fn, preprocessing_fn, image_size=SIZE, num_classes=NUM_CLASSES,
+        batch_size=4, seed=3, num_preprocessing_threads=1)
+    run = [step(iterator.get_next()[0]), iterator.wait]
+    session.run([tf.global_variables_initializer(), tf.tables_initializer()])
+    session.run(run)
+    started = time.time()
+    return sum(session.run(run)[1] for _ in range(steps)) / (time.time() - started)
+
+
+def test_a_step_that_computes_does_not_wait(tmp_path):
+  [path] = write(tmp_path, [8])
+
+  def slow_step(images):
+    product = tf.ones([1000, 1000]) * images[0, 0, 0, 0]
+    for _ in range(5):
+      product = tf.tanh(product @ product)
+    return product[0, 0]
+
+  assert share_of_waiting(path, grey, slow_step) < 0.05
+
+
+def test_a_step_without_images_waits(tmp_path):
+  [path] = write(tmp_path, [8])
+
+  def slowly(image, height, width, seed):
+    image = grey(image, height, width)
+    return tf.ensure_shape(tf.py_func(lambda x: time.sleep(0.03) or x, [image], tf.float32),
+                           image.shape)
+
+  assert share_of_waiting(path, slowly, tf.reduce_sum) > 0.8
+
+
+def test_mock_data_are_not_waited_for():
+  with tf.Graph().as_default():
+    iterator = dataset_utils.mock_iterator(cifarnet, image_size=5, num_classes=3, batch_size=2,
+                                           seed=1)
+    iterator.get_next()
+    assert tf.get_static_value(iterator.wait) == 0
 
 
 # ---- Mock data ----
