@@ -327,10 +327,13 @@ def write_record(plan, step):
 
 def evaluate():
   """Measure top-1 and top-5 accuracy of a checkpoint, each image once over all ranks."""
-  path, output_dir = get_checkpoint()
+  # Not each rank its own: the newest checkpoint may be another a moment later, or elsewhere.
+  path, output_dir = cluster_utils.broadcast_object(
+      get_checkpoint() if cluster_utils.is_chief() else None)
   data_sources = dataset_factory.get_data_sources(
       FLAGS.dataset_name, FLAGS.dataset_dir, FLAGS.eval_files, is_training=False)
   dataset_factory.check_labels(data_sources, FLAGS.num_classes, FLAGS.labels_offset)
+  cluster_utils.check_agreement('data', dataset_factory.facts(data_sources))
   with tf.Graph().as_default():
     network_fn, preprocessing_fn, image_size = get_network_and_preprocessing()
     iterator = dataset_factory.get_evaluation_iterator(

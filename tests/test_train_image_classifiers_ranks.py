@@ -58,6 +58,27 @@ def test_evaluate_counts_as_one_rank_does(trained, data, tmp_path):
   assert of_two == of_one
 
 
+def own_folder(tmp_path):
+  """Return a wrapper of a rank that runs in a folder of its own, named by its number."""
+  return ['bash', '-c', f'cd {tmp_path}/$HOROVOD_RANK; exec "$@"', 'bash']
+
+
+@launch.needs_horovod
+def test_evaluate_needs_the_checkpoint_on_the_chief_only(trained, data, tmp_path):
+  for rank in (0, 1):
+    (tmp_path / str(rank)).mkdir()
+  (tmp_path / '0' / 'run').symlink_to(trained[0])
+  values = {'task_type': 'evaluate', 'dataset_dir': data, 'use_fp16': False}
+  code, output = run_two({**values, 'model_dir': 'run', 'output_dir': tmp_path},
+                         wrapper=own_folder(tmp_path))
+  assert code == 0, output
+  of_two = json.loads((tmp_path / 'evaluation.json').read_text())
+  command_line.main(**values, model_dir=trained[0], output_dir=tmp_path)
+  of_one = json.loads((tmp_path / 'evaluation.json').read_text())
+  for key in ('images', 'top_1_count', 'top_5_count', 'step'):
+    assert of_two[key] == of_one[key]
+
+
 @launch.needs_horovod
 def test_error_of_the_chief_alone_ends_both(data, tmp_path):
   file = tmp_path / 'file'
@@ -82,19 +103,22 @@ def test_flags_that_differ_end_all_before_the_first_step(data, tmp_path):
 
 
 @launch.needs_horovod
-def test_data_that_differ_end_all_before_the_first_step(data, tmp_path):
+@pytest.mark.parametrize('task_type', ['pretrain', 'evaluate'])
+def test_data_that_differ_end_all_before_the_first_step(trained, tmp_path, task_type):
   """Each rank runs in a directory of its own, where the same path is other data."""
   for rank, train in enumerate((40, 44)):
     (tmp_path / str(rank) / 'data').mkdir(parents=True)
     command_line.write_dataset(tmp_path / str(rank) / 'data', train=train)
-  code, output = run_two(
-      {'dataset_dir': 'data', 'output_dir': tmp_path / 'run'},
-      wrapper=['bash', '-c', f'cd {tmp_path}/$HOROVOD_RANK; exec "$@"', 'bash'])
+  output_dir = trained[0] if task_type == 'evaluate' else tmp_path / 'run'
+  code, output = run_two({'dataset_dir': 'data', 'output_dir': output_dir, 'task_type': task_type},
+                         wrapper=own_folder(tmp_path))
   assert code != 0
-  assert 'the ranks do not have the same data, which all of them must: data/cifar10_train' in output
-  assert '"40 records, ' in output
-  assert '"44 records, ' in output
-  assert '; manifest, cifar10_train.tfrecord: {"bytes": ' in output
+  assert 'the ranks do not have the same data, which all of them must: ' in output
+  if task_type == 'pretrain':
+    assert 'must: data/cifar10_train' in output
+    assert '"40 records, ' in output
+    assert '"44 records, ' in output
+  assert 'manifest, cifar10_train.tfrecord: {"bytes": ' in output
 
 
 def test_without_horovod(data, tmp_path):

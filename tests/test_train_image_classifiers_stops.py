@@ -102,7 +102,7 @@ def test_a_rank_that_stands_still_ends_the_other_and_is_named(data, tmp_path, wr
 
 def test_a_rank_that_freezes_in_an_evaluation(data, tmp_path):
   command_line.main(dataset_dir=data, output_dir=tmp_path, stop_at_step=1)
-  with train(data, tmp_path, 1, 'freeze', 'images.utils.inference_utils.restored_session',
+  with train(data, tmp_path, 1, 'freeze', 'images.utils.evaluation_utils._restored_session',
              task_type='evaluate', stall_limit_secs=4) as run:
     code, output = run.end(0)
   assert code == 70, output

@@ -17,7 +17,8 @@ def evaluate(iterator, batch, logits, checkpoint, *, config=None, use_ema_weight
     batch: its next element, a dict with 'label', int64 [batch], and 'good', bool [batch],
       False for an undecodable image.
     logits: float32 [batch, classes], what the network says to the batch.
-    checkpoint: string, path of the checkpoint with the network's variables.
+    checkpoint: string, path of the checkpoint with the network's variables; only the chief
+      needs to see it.
     config: tf.ConfigProto.
     use_ema_weights: bool, as of checkpoint_utils.stored_names().
 
@@ -32,8 +33,7 @@ def evaluate(iterator, batch, logits, checkpoint, *, config=None, use_ema_weight
   counts = tf.stack([tf.math.count_nonzero(chosen) for chosen in (
       good, good & _in_top_k(logits, labels, 1), good & _in_top_k(logits, labels, 5), ~good)])
   totals = [0, 0, 0, 0]
-  with inference_utils.restored_session(checkpoint, config,
-                                        use_ema_weights=use_ema_weights) as session:
+  with _restored_session(checkpoint, config, use_ema_weights) as session:
     session.run(iterator.initializer)
     while True:
       try:
@@ -43,6 +43,19 @@ def evaluate(iterator, batch, logits, checkpoint, *, config=None, use_ema_weight
       totals = [int(a + b) for a, b in zip(totals, of_batch)]
       stall_utils.move()
   return _summarize(cluster_utils.gather_objects(totals), checkpoint)
+
+
+def _restored_session(checkpoint, config, use_ema_weights):
+  """Return a session in which the variables have the values of the chief's checkpoint."""
+  broadcast = cluster_utils.broadcast_global_variables()
+  if cluster_utils.is_chief():
+    session = inference_utils.restored_session(checkpoint, config, use_ema_weights=use_ema_weights)
+  else:
+    session = tf.Session(config=config)
+    session.run(tf.global_variables_initializer())
+  with stall_utils.waiting():
+    session.run(broadcast)
+  return session
 
 
 def _in_top_k(logits, labels, k):
@@ -61,10 +74,15 @@ def _summarize(counts_of_ranks, checkpoint):
   images, top_1, top_5, skipped = (sum(counts) for counts in zip(*counts_of_ranks))
   if not images:
     raise ValueError('the evaluation files have no image that can be decoded')
-  step = tf.train.load_checkpoint(checkpoint)
-  step = int(step.get_tensor('global_step')) if step.has_tensor('global_step') else None
+  step = cluster_utils.broadcast_object(_step(checkpoint) if cluster_utils.is_chief() else None)
   return {'images': images, 'top_1_count': top_1, 'top_5_count': top_5, 'skipped': skipped,
           'top_1': top_1 / images, 'top_5': top_5 / images, 'checkpoint': checkpoint, 'step': step}
+
+
+def _step(checkpoint):
+  """Return the global step of a checkpoint, an int, or None."""
+  reader = tf.train.load_checkpoint(checkpoint)
+  return int(reader.get_tensor('global_step')) if reader.has_tensor('global_step') else None
 
 
 def report(result, output_dir):
