@@ -90,6 +90,7 @@ def train():
   if any(getattr(hook, 'stopped', False) for hook in hooks):
     cluster_utils.barrier()  # The first rank to end ends the others, the chief's saving too.
     sys.exit(stop_utils.EXIT_STOPPED)
+  stop_utils.leave_at_signal()
 
 
 def build_training(plan, global_step):

@@ -13,7 +13,7 @@ EXIT_STOPPED = 75  # As in sysexits.h: a failure that passes when one tries agai
 def leave_at_signal():
   """Let SIGTERM end this process at once, with EXIT_STOPPED, while there is nothing to save.
 
-  For the time of training StopAtSignalHook takes the signal over.
+  For the time of training StopAtSignalHook takes the signal over; call this again after it.
   """
   def leave(*_):
     logging.warning('rank %d got SIGTERM while it does not train: nothing is to be saved, the '
@@ -27,7 +27,8 @@ class StopAtSignalHook(tf.train.SessionRunHook):
   """Ends training when any rank has got SIGTERM, on all ranks after the same step.
 
   Whether any rank was asked to is exchanged with the metrics of every step. A second signal
-  ends the process at once, unless training has ended by then.
+  ends the process at once. Once training has ended signals are ignored, while the last
+  checkpoint is saved.
 
   Attributes:
     stopped: whether training has ended for a signal.
@@ -39,10 +40,9 @@ class StopAtSignalHook(tf.train.SessionRunHook):
     self._request = tensors['stop_request']
     self._fetches = {'stop': tensors['stop'], 'complete': tensors['complete']}
     self._requested = self._agreed = self.stopped = False
-    self._handler = None
 
   def begin(self):
-    self._handler = signal.signal(signal.SIGTERM, self._on_signal)
+    signal.signal(signal.SIGTERM, self._on_signal)
 
   def _on_signal(self, number, frame):
     del frame
@@ -62,4 +62,4 @@ class StopAtSignalHook(tf.train.SessionRunHook):
 
   def end(self, session):
     # A launcher sends SIGTERM to all ranks once the first has ended, while others still save.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN if self.stopped else self._handler)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -22,10 +22,10 @@ def tensors(*, complete=True):
   return {'stop_request': request, 'stop': request > 0, 'complete': tf.constant(complete)}
 
 
-def run(hook, *, signal_at, steps=5):
+def run(*hooks, signal_at, steps=5):
   """Make up to `steps` runs, with SIGTERM before one of them; return how many were made."""
   x = tf.constant(1.0)
-  with tf.train.MonitoredSession(hooks=[hook]) as session:
+  with tf.train.MonitoredSession(hooks=hooks) as session:
     for number in range(steps):
       if session.should_stop():
         return number
@@ -44,11 +44,24 @@ def test_training_ends_after_the_run_that_follows_the_signal():
 
 
 def test_training_without_a_signal():
-  before = signal.getsignal(signal.SIGTERM)
   hook = stop_utils.StopAtSignalHook(tensors())
   assert run(hook, signal_at=None) == 5
   assert not hook.stopped
-  assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_signal_while_the_last_checkpoint_is_saved_is_ignored():
+  class Save(tf.train.SessionRunHook):
+    saved = False
+
+    def end(self, session):
+      os.kill(os.getpid(), signal.SIGTERM)
+      self.saved = True
+
+  stop_utils.leave_at_signal()
+  hook, save = stop_utils.StopAtSignalHook(tensors()), Save()
+  assert run(hook, save, signal_at=None) == 5
+  assert save.saved
+  assert not hook.stopped
 
 
 def test_a_step_of_several_micro_batches_is_ended_first():
