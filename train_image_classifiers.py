@@ -445,8 +445,7 @@ def main(argv):
   tf.logging.set_verbosity(tf.logging.ERROR)
   if FLAGS['verbosity'].using_default_value:
     logging.set_verbosity(logging.INFO)
-  cluster_utils.init(FLAGS.enable_paisoar)
-  cluster_utils.watch(FLAGS.stall_limit_secs)
+  cluster_utils.init(FLAGS.enable_paisoar, FLAGS.stall_limit_secs)
   cluster_utils.check_agreement('code', run_utils.code())
   cluster_utils.check_agreement('flags', {f'--{flag.name}': flag.value for flag in own_flags()})
   TASKS[FLAGS.task_type]()

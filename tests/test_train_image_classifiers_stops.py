@@ -85,19 +85,22 @@ def test_a_rank_that_fails_ends_the_other(data, tmp_path, how, where, reason, of
 
 
 @pytest.mark.parametrize(('wrong', 'words'), [
-    ((0, 'freeze', 'images.utils.run_utils.resume_point'),
+    ((1, 'hang', 'images.utils.cluster_utils._join'),
+     'other ranks have not come to the start; the same command goes on from the newest checkpoint'),
+    ((0, 'freeze', 'images.utils.run_utils.resume_point'), f'rank 0 on {HOST} '
      'does not answer; the same command goes on from the newest checkpoint, if any'),
-    ((1, 'hang', IN_TRAINING),
+    ((1, 'hang', IN_TRAINING), f'rank 1 on {HOST} '
      'has not begun the step that others are in; the newest checkpoint, '),
-    ((1, 'freeze', 'train_image_classifiers.report_end'), 'does not answer; its work is done')])
+    ((1, 'freeze', 'train_image_classifiers.report_end'),
+     f'rank 1 on {HOST} does not answer; its work is done')])
 def test_a_rank_that_stands_still_ends_the_other_and_is_named(data, tmp_path, wrong, words):
-  """Before training, in it, and at its end."""
+  """Before it joins the others, before training, in it, and at its end."""
   with train(data, tmp_path, *wrong, stall_limit_secs=6, stop_at_step=3) as run:
     other = 1 - wrong[0]
     code, output = run.end(other)
   assert code == 70, output
   assert (f'rank {other} on {HOST}: nothing has moved for 6 s, the limit of --stall_limit_secs: '
-          f'rank {wrong[0]} on {HOST} {words}' in output)
+          f'{words}' in output)
 
 
 def test_a_rank_that_freezes_in_an_evaluation(data, tmp_path):

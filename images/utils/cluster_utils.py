@@ -11,7 +11,7 @@ import socket
 
 from absl import logging
 
-from images.utils import device_utils, stall_utils
+from images.utils import device_utils, line_utils, stall_utils
 from images.utils.tf1 import tf
 
 HOROVOD_INSTALL = ("pip install 'setuptools<70' wheel 'cmake<4' && "
@@ -21,23 +21,35 @@ HOROVOD_INSTALL = ("pip install 'setuptools<70' wheel 'cmake<4' && "
 _hvd = None  # The module horovod.tensorflow, once init() has started it.
 
 
-def init(enable_paisoar):
+# Gloo gives up so much later than the watch, which names the rank that hangs.
+_GLOO_MARGIN_SECS = 60
+
+
+def init(enable_paisoar, stall_limit_secs=600):
   """Join the ranks that horovodrun or mpirun launched; call once, before all else here.
+
+  From then on this process ends where it waits too long while no rank moves.
 
   Args:
     enable_paisoar: bool, whether to use Horovod at all.
+    stall_limit_secs: int, for how long it may wait.
 
   Raises:
     ImportError: `enable_paisoar` and no Horovod; the message names both remedies.
   """
   global _hvd
-  _hvd = _join() if enable_paisoar else None
+  roll_call = stall_utils.start(stall_limit_secs, int(line_utils.launched_rank()))
+  with stall_utils.waiting():
+    _hvd = _join(stall_limit_secs) if enable_paisoar else None
+  stall_utils.watch_exit()
   _check_gpus()
   device_utils.set_up(local_rank(), local_size())
+  roll_call.places = gather_objects(roll_call.place)
 
 
-def _join():
+def _join(stall_limit_secs):
   """Start Horovod; return its module."""
+  os.environ.setdefault('HOROVOD_GLOO_TIMEOUT_SECONDS', str(stall_limit_secs + _GLOO_MARGIN_SECS))
   if not tf.config.list_physical_devices('GPU'):
     _suit_processors()
   try:
@@ -164,12 +176,6 @@ def gather_objects(value):
 def barrier():
   """Wait until all ranks have come here."""
   gather_objects(None)
-
-
-def watch(limit_secs):
-  """End this process where it waits `limit_secs` while no rank moves; all ranks call this."""
-  roll_call = stall_utils.start(limit_secs, rank())
-  roll_call.places = gather_objects(roll_call.place)
 
 
 def hosts():

@@ -9,12 +9,17 @@ _RANK_VARIABLES = ('HOROVOD_RANK', 'OMPI_COMM_WORLD_RANK', 'PMIX_RANK', 'PMI_RAN
 _FILTER = 'trap "" HUP INT TERM; exec 3<&0; sed -u "s/^/$0/" <&3 &'
 
 
+def launched_rank():
+  """Return the rank that a launcher gave this process, a string; '0' without a launcher."""
+  return next((os.environ[name] for name in _RANK_VARIABLES if name in os.environ), '0')
+
+
 def number_lines():
   """Let all that this process writes pass through a filter, unless it is the chief.
 
   The filter is a process: lines of C++, of a crash and of other threads have to pass it too.
   """
-  rank = next((os.environ[name] for name in _RANK_VARIABLES if name in os.environ), '0')
+  rank = launched_rank()
   if rank == '0':
     return
   for descriptor in (1, 2):

@@ -98,7 +98,7 @@ _watch = _Watch()  # That of this process; it ends nothing before start().
 
 
 def start(limit_secs, rank=0):
-  """Watch this process from now to its end; all ranks do so at the same place.
+  """Watch this process from now on; all ranks do so at the same place.
 
   Args:
     limit_secs: number, seconds that it may wait while no rank moves.
@@ -109,12 +109,18 @@ def start(limit_secs, rank=0):
   """
   global _watch
   _watch = _Watch()
-  atexit.register(_watch_exit)
   return _watch.start(limit_secs, rank)
 
 
-def _watch_exit():
-  """Watch the end of the process, where Horovod waits for all ranks."""
+def watch_exit():
+  """Watch the end of the process too, where Horovod waits for all ranks; call once it is there.
+
+  What is registered last is called first.
+  """
+  atexit.register(_exit)
+
+
+def _exit():
   _watch.reach()
   _watch.describe = lambda: 'its work is done'
 

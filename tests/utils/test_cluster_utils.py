@@ -1,6 +1,7 @@
 """One process; test_ranks.py has several."""
 import os
 import sys
+import types
 
 import pytest
 
@@ -36,6 +37,19 @@ def test_paisoar_without_horovod_is_an_error_with_both_remedies(monkeypatch):
   assert 'pip install --no-build-isolation horovod==0.28.1)' in str(error.value)
   assert '--enable_paisoar=False' in str(error.value)
   assert cluster_utils.size() == 1
+
+
+@pytest.mark.parametrize(('own', 'seen'), [({}, '660'), ({
+    'HOROVOD_GLOO_TIMEOUT_SECONDS': '30'}, '30')])
+def test_the_watch_ends_a_rank_before_gloo_does(monkeypatch, own, seen):
+  """By itself Gloo waits for 30 s, and then names no rank."""
+  environment = dict(own)
+  monkeypatch.setattr(os, 'environ', environment)
+  horovod = types.SimpleNamespace(tensorflow=types.SimpleNamespace(init=lambda: None))
+  monkeypatch.setitem(sys.modules, 'horovod', horovod)
+  monkeypatch.setitem(sys.modules, 'horovod.tensorflow', horovod.tensorflow)
+  assert cluster_utils._join(600) is horovod.tensorflow
+  assert environment['HOROVOD_GLOO_TIMEOUT_SECONDS'] == seen
 
 
 @pytest.mark.parametrize(('environment', 'added'), [
