@@ -7,6 +7,7 @@ A record is framed as: its length (uint64), the masked crc32c of those 8 bytes
 import os
 import struct
 
+from images.utils import stall_utils
 from images.utils.tf1 import tf
 
 _HEADER = struct.Struct('<QI')
@@ -37,6 +38,7 @@ def count_records(path):
       if end > size:
         raise _corrupt(path, count, offset, f'the file ends {end - size} bytes too early')
       count, offset = count + 1, end
+      stall_utils.move()
   return count
 
 
@@ -68,6 +70,7 @@ def _read_to_end(session, record, path):
     except tf.errors.DataLossError:
       return _corrupt(path, count, offset, 'its data is damaged or cut short')
     count += 1
+    stall_utils.move()
 
 
 def _open(path):

@@ -6,7 +6,13 @@ place in the stream): a run that is resumed at a place goes on as if never inter
 """
 import sys
 
-from images.utils import cluster_utils, device_utils, preparation_utils, share_utils
+from images.utils import (
+    cluster_utils,
+    device_utils,
+    preparation_utils,
+    share_utils,
+    stall_utils,
+)
 from images.utils.tf1 import tf
 
 # Files that are read at the same time, and records taken from one before the next.
@@ -164,6 +170,9 @@ def _records(paths, first, last):
     first, last: integers [files], the first number of a part and the one behind its last.
   """
   def read(path, first, last):
+    # A rank that reads is no rank that hangs, however much it has to skip after a resume.
+    with tf.control_dependencies([tf.numpy_function(stall_utils.move, [], [])]):
+      path = tf.identity(path)
     # Zipping calls no function for each record, as mapping would.
     return tf.data.Dataset.zip((tf.data.Dataset.from_tensors(path).repeat(),
                                 tf.data.Dataset.range(first, last),

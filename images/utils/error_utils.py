@@ -2,6 +2,8 @@
 import contextlib
 import re
 
+from absl import logging
+
 from images.datasets import tfrecord
 from images.utils import checkpoint_utils
 from images.utils.tf1 import tf
@@ -32,6 +34,7 @@ def _in_words(error, data_files, output_dir):
     return (f'the checkpoint cannot be read: {reason}. Copy it again, or remove its files, then '
             'the same command goes on from the one before')
   if isinstance(error, tf.errors.DataLossError):
+    logging.error('a record is corrupt (%s): reading all files to find out which', reason)
     return tfrecord.find_corruption(data_files) or f'a file cannot be read: {reason}'
   if re.search('No space left|File too large|quota', error.message):
     return (f'no space left for the run in {output_dir} ({reason}); {last_checkpoint(output_dir)}. '

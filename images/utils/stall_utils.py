@@ -129,6 +129,8 @@ def _exit():
 def waiting(describe=lambda: 'the same command goes on from the newest checkpoint, if any'):
   """Watch what the context holds; all ranks enter and leave it at the same places.
 
+  A rank that an exception takes out of it has come no further than the others.
+
   Args:
     describe: function that says in words what is safe if the process is ended.
   """
@@ -137,13 +139,13 @@ def waiting(describe=lambda: 'the same command goes on from the newest checkpoin
   _watch.describe = describe
   try:
     yield
+    _watch.reach()
   finally:
     _watch.describe = outer
-    _watch.reach()
 
 
 def move():
-  """Tell the other ranks, which may wait for this one, that it gets on with its work."""
+  """Tell the watch, and the other ranks that wait for this one, that it gets on with its work."""
   _watch.move()
 
 

@@ -3,6 +3,7 @@ import struct
 import pytest
 
 from images.datasets import framing
+from images.utils import stall_utils
 from tests.datasets import make_data
 
 
@@ -68,6 +69,15 @@ def test_a_huge_length_with_a_right_checksum_is_found(tmp_path):
 
 def test_find_corruption_of_whole_files(path):
   assert framing.find_corruption([path, path]) is None
+
+
+def test_reading_files_is_progress(path, monkeypatch):
+  """Other ranks may wait for this one."""
+  moves = []
+  monkeypatch.setattr(stall_utils, 'move', lambda: moves.append('record'))
+  assert framing.count_records(path) == len(moves) == 3
+  framing.find_corruption([path])
+  assert len(moves) == 6
 
 
 def test_find_corruption_reads_the_data_too(path, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from images.datasets import mnist, tfrecord
 from images.preprocessing import cifarnet_preprocessing
-from images.utils import cluster_utils, dataset_utils, device_utils
+from images.utils import cluster_utils, dataset_utils, device_utils, stall_utils
 from images.utils.tf1 import tf
 from tests.datasets import make_data
 
@@ -301,6 +301,15 @@ def test_all_that_runs_on_the_accelerator_can_run_on_a_gpu():
 
 
 # ---- Waiting ----
+
+def test_each_file_that_is_opened_is_progress(tmp_path, monkeypatch):
+  """After a resume much may have to be read before the first batch."""
+  moves = []
+  monkeypatch.setattr(stall_utils, 'move', lambda: moves.append('file'))
+  write(tmp_path, [2, 2, 2, 2])
+  read(tmp_path, [2, 2, 2, 2], 1, position=4, shuffle_buffer_size=1)
+  assert len(moves) >= 4
+
 
 def share_of_waiting(path, preprocessing_fn, step, *, steps=4):
   """Return the share of the time of `steps` steps, on one thread, that is said to be waiting.

@@ -26,11 +26,15 @@ def paths(tmp_path):
           for name in ('a', 'b', 'c')]
 
 
-def test_a_truncated_file_is_named(paths, tmp_path):
+def test_a_truncated_file_is_named(paths, tmp_path, caplog):
   os.truncate(paths[1], os.path.getsize(paths[1]) - 7)
   with pytest.raises(TrainingError, match=f'^{tmp_path}/b: record 4 ') as error:
     read_all(paths, tmp_path)
   assert isinstance(error.value.__cause__, tf.errors.DataLossError)
+  # The search may take long, or be cut short.
+  [message] = caplog.messages
+  assert message.startswith('a record is corrupt (truncated record at 464')
+  assert message.endswith('): reading all files to find out which')
 
 
 def test_a_damaged_file_is_named(paths, tmp_path):

@@ -123,6 +123,14 @@ def test_all_ranks_pass_the_same_places(watch):
   assert come == [0, 1, 2]
 
 
+def test_a_rank_that_fails_has_come_no_further(watch):
+  with stall_utils.waiting():
+    come = watch.state()[0]
+    with pytest.raises(OSError, match='no route'), stall_utils.waiting():
+      fail()
+    assert watch.state()[0] == come + 1  # It has entered, and not left.
+
+
 @pytest.mark.parametrize(('places', 'states', 'words'), [
     ([], {}, 'other ranks have not come to the start'),
     (['here', 'there'], {0: (5, 9.0), 1: (5, 9.0)},
