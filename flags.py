@@ -71,10 +71,10 @@ flags.DEFINE_integer(
     'num_epochs', 100,
     'Training ends after this many epochs or at stop_at_step, whichever is first.',
     lower_bound=1)
-flags.DEFINE_float(
+flag_utils.define_float(
     'weight_decay', 0.00004,
     "Factor of the networks' L2 regularization loss.", lower_bound=0)
-flags.DEFINE_float(
+flag_utils.define_float(
     'max_gradient_norm', None,
     'Clip the gradients to this global norm; by default they are not clipped.',
     lower_bound=1e-9)
@@ -102,7 +102,7 @@ flag_utils.define_enum(
     'When the learning rate decays: luong234 after 2/3 of all steps, in 4 halvings; '
     'luong5 after 1/2, in 5; luong10 after 1/2, in 10. By default from the start, in '
     'the manner of learning_rate_decay_type.')
-flags.DEFINE_float(
+flag_utils.define_float(
     'learning_rate_decay_factor', 0.94,
     'Factor of each exponential decay.', lower_bound=0)
 flag_utils.define_enum(
@@ -110,30 +110,37 @@ flag_utils.define_enum(
     ['fixed', 'exponential', 'polynomial', 'cosine'],
     'How the learning rate decays: not at all, by learning_rate_decay_factor at '
     'intervals, linearly, or along a half cosine to end_learning_rate at the last step.')
-flags.DEFINE_float(
+flag_utils.define_float(
     'learning_rate', 0.01,
     'Learning rate before warm-up and decay.', lower_bound=0)
-flags.DEFINE_float(
+flag_utils.define_float(
     'end_learning_rate', 0.0001,
     'Floor of every decay.', lower_bound=0)
 
 # ---- Optimizer ----
 
 flag_utils.define_enum('optimizer', 'rmsprop', OPTIMIZERS, 'Name of the optimizer.')
-flags.DEFINE_float('adadelta_rho', 0.95, 'Adadelta: decay rate.')
-flags.DEFINE_float(
+flag_utils.define_float(
+    'adadelta_rho', 0.95, 'Adadelta: decay rate.', lower_bound=0, upper_bound=1)
+flag_utils.define_float(
     'adagrad_initial_accumulator_value', 0.1, 'AdaGrad: start value of the accumulators.')
-flags.DEFINE_float('adam_beta1', 0.9, 'Adam: decay rate of the first moment.')
-flags.DEFINE_float('adam_beta2', 0.999, 'Adam: decay rate of the second moment.')
-flags.DEFINE_float('opt_epsilon', 1.0, 'Adam, RMSProp, Adadelta: epsilon.')
-flags.DEFINE_float('ftrl_learning_rate_power', -0.5, 'FTRL: power of the learning rate.')
-flags.DEFINE_float(
+flag_utils.define_float(
+    'adam_beta1', 0.9, 'Adam: decay rate of the first moment.', lower_bound=0, upper_bound=1)
+flag_utils.define_float(
+    'adam_beta2', 0.999, 'Adam: decay rate of the second moment.', lower_bound=0, upper_bound=1)
+flag_utils.define_float(
+    'opt_epsilon', 1.0, 'Adam, RMSProp, Adadelta: epsilon.', lower_bound=0)
+flag_utils.define_float('ftrl_learning_rate_power', -0.5, 'FTRL: power of the learning rate.')
+flag_utils.define_float(
     'ftrl_initial_accumulator_value', 0.1, 'FTRL: start value of the accumulators.')
-flags.DEFINE_float('ftrl_l1', 0.0, 'FTRL: strength of the L1 regularization.')
-flags.DEFINE_float('ftrl_l2', 0.0, 'FTRL: strength of the L2 regularization.')
-flags.DEFINE_float('momentum', 0.9, 'Momentum: the momentum.')
-flags.DEFINE_float('rmsprop_momentum', 0.9, 'RMSProp: the momentum.')
-flags.DEFINE_float('rmsprop_decay', 0.9, 'RMSProp: decay rate of the mean square.')
+flag_utils.define_float('ftrl_l1', 0.0, 'FTRL: strength of the L1 regularization.')
+flag_utils.define_float('ftrl_l2', 0.0, 'FTRL: strength of the L2 regularization.')
+flag_utils.define_float(
+    'momentum', 0.9, 'Momentum: the momentum.', lower_bound=0, upper_bound=1)
+flag_utils.define_float(
+    'rmsprop_momentum', 0.9, 'RMSProp: the momentum.', lower_bound=0, upper_bound=1)
+flag_utils.define_float(
+    'rmsprop_decay', 0.9, 'RMSProp: decay rate of the mean square.', lower_bound=0, upper_bound=1)
 
 # ---- Logging ----
 
@@ -165,7 +172,7 @@ flags.DEFINE_string(
 flags.DEFINE_bool(
     'use_fp16', True,
     'Compute in half precision with float32 variables, loss and checkpoints.')
-flags.DEFINE_float(
+flag_utils.define_float(
     'loss_scale', 1.0,
     'Factor of the loss in half precision; 0 finds and adapts it while training.',
     lower_bound=0)
@@ -209,7 +216,7 @@ flags.DEFINE_integer(
     'stall_limit_secs', 600,
     'Seconds without progress after which the run ends with an error, as when a rank hangs or '
     'its machine is cut off.', lower_bound=1)
-flags.DEFINE_float(
+flag_utils.define_float(
     'num_epochs_per_decay', 2.0,
     'Epochs from one exponential decay of the learning rate to the next.',
     lower_bound=1e-6)
@@ -220,7 +227,7 @@ flags.DEFINE_integer(
 flags.DEFINE_integer(
     'seed', 1, 'Seed of the weights, of the order and distortions of the images, and of dropout.',
     lower_bound=0, upper_bound=2 ** 31 - 1)
-flags.DEFINE_float(
+flag_utils.define_float(
     'max_bad_fraction', 0.01,
     'Fraction of the images of an epoch that may be undecodable before the run ends; '
     'such images are skipped and counted.', lower_bound=0, upper_bound=1)

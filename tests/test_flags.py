@@ -117,6 +117,9 @@ ENUMS = {
     'gradient_compression': ['none', 'fp16'],
 }
 
+DECAYS = ['adadelta_rho', 'adam_beta1', 'adam_beta2', 'momentum', 'rmsprop_momentum',
+          'rmsprop_decay']
+
 # The largest value that is too small. Where a flag is not here, it has no lower bound.
 TOO_SMALL = {
     **dict.fromkeys([
@@ -128,7 +131,7 @@ TOO_SMALL = {
     **dict.fromkeys(['warmup_steps', 'profile_every_n_iters', 'profile_at_task', 'seed'], '-1'),
     **dict.fromkeys([
         'weight_decay', 'learning_rate_decay_factor', 'learning_rate', 'end_learning_rate',
-        'loss_scale', 'max_bad_fraction'], '-1e-9'),
+        'loss_scale', 'max_bad_fraction', 'opt_epsilon', *DECAYS], '-1e-9'),
     'max_gradient_norm': '0',
 }
 
@@ -187,10 +190,17 @@ def test_lower_bounds():
   assert bounded == set(TOO_SMALL)
 
 
-@pytest.mark.parametrize(('name', 'value'), [*TOO_SMALL.items(), ('max_bad_fraction', '1.1')])
+@pytest.mark.parametrize(('name', 'value'), [
+    *TOO_SMALL.items(), *((name, '1.1') for name in ['max_bad_fraction', *DECAYS])])
 def test_a_value_out_of_bounds_is_an_error(name, value):
   with pytest.raises(absl_flags.IllegalFlagValueError, match=name):
     parse(f'--{name}={value}')
+
+
+@pytest.mark.parametrize('name', [flag.name for flag in defined() if flag.flag_type() == 'float'])
+def test_a_number_has_to_be_finite(name):
+  with pytest.raises(absl_flags.IllegalFlagValueError, match=f'--{name}=nan: not a finite number'):
+    parse(f'--{name}=nan')
 
 
 def test_every_flag_has_a_help_text():

@@ -1,9 +1,11 @@
-"""Flags of closed choices, which help whoever misspelled one."""
+"""Flags of closed choices, which help whoever misspelled one, and of finite numbers."""
+import math
+
 from absl import flags
 
 from images.utils import name_utils
 
-flags.disclaim_key_flags()  # A flag belongs to the module that calls define_enum().
+flags.disclaim_key_flags()  # A flag belongs to the module that defines it here.
 
 
 class _EnumParser(flags.EnumParser):
@@ -25,3 +27,19 @@ def define_enum(name, default, enum_values, description):
   flag = flags.EnumFlag(name, default, description, enum_values)
   flag.parser = _EnumParser(enum_values)
   flags.DEFINE_flag(flag)
+
+
+class _FiniteParser(flags.FloatParser):
+  """Takes no nan, which lies within any bounds, and no infinity."""
+
+  def convert(self, argument):
+    value = super().convert(argument)
+    if not math.isfinite(value):
+      raise ValueError('not a finite number')
+    return value
+
+
+def define_float(name, default, description, *, lower_bound=None, upper_bound=None):
+  """Define a flag as flags.DEFINE_float() does, whose value is finite."""
+  flags.DEFINE(_FiniteParser(lower_bound, upper_bound), name, default, description,
+               serializer=flags.ArgumentSerializer())
