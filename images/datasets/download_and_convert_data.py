@@ -13,6 +13,7 @@ files stay until the new ones are whole. Beyond what training needs, this needs
 Pillow (pip install pillow), and the digits need scikit-learn.
 """
 import os
+import shlex
 import sys
 
 from absl import app, flags
@@ -85,7 +86,8 @@ def summary(manifest, dataset_dir):
   lines += [f'{len(classes)} classes, listed in labels.txt',
             'Train on it with:',
             f'  python train_image_classifiers.py --dataset_name={manifest["dataset"]} '
-            f'--dataset_dir={dataset_dir} --num_classes={len(classes)} --enable_paisoar=False']
+            f'--dataset_dir={shlex.quote(dataset_dir)} --num_classes={len(classes)} '
+            '--enable_paisoar=False']
   return '\n'.join(lines)
 
 

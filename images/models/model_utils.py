@@ -38,7 +38,7 @@ def _check_images(inputs, smallest, name):
   height, width = inputs.shape.as_list()[1:3]
   if any(size is not None and size < smallest for size in (height, width)):
     raise ValueError(f'inputs of {name} are {height} x {width} pixels, too small: the '
-                     f'smallest size is {smallest} x {smallest}; use larger images')
+                     f'smallest size is {smallest} x {smallest} (--train_image_size={smallest})')
 
 
 def known_size(net, layer):

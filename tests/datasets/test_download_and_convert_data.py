@@ -90,3 +90,4 @@ def test_summary():
       'Train on it with:',
       '  python train_image_classifiers.py --dataset_name=x --dataset_dir=/data --num_classes=2 '
       '--enable_paisoar=False']
+  assert " --dataset_dir='/my data' " in download_and_convert_data.summary(manifest, '/my data')
