@@ -3,8 +3,10 @@ import collections
 import os
 import re
 
+from absl import logging
+
 from images.datasets import cifar10, digits, flowers, image_folder, mnist, tfrecord
-from images.utils import dataset_utils, name_utils
+from images.utils import cluster_utils, dataset_utils, name_utils
 from images.utils.tf1 import tf
 
 MOCK = 'mock'  # Random images without files.
@@ -106,6 +108,8 @@ def _check_complete(files, flag):
 def check_labels(data_sources, num_classes, labels_offset=0):
   """Raise ValueError where the manifest tells of labels outside [0, num_classes).
 
+  Of classes that no image can have, as when --num_classes was forgotten, the chief warns.
+
   Args:
     data_sources: DataSources.
     num_classes: int.
@@ -122,6 +126,10 @@ def check_labels(data_sources, num_classes, labels_offset=0):
       after = f' after --labels_offset={labels_offset} is subtracted,' if labels_offset else ''
       raise ValueError(f'{path} has labels from {low} to {high},{after} outside [0, '
                        f'{num_classes}): set --num_classes={high + 1}')
+  classes = len((data_sources.manifest or {}).get('classes') or []) - labels_offset
+  if entries and num_classes > classes and cluster_utils.is_chief():
+    logging.warning('--num_classes=%d, but the data set has %d classes: set --num_classes=%d, '
+                    'unless a checkpoint has more', num_classes, classes + labels_offset, classes)
 
 
 def get_dataset_iterator(dataset_name, train_image_size, preprocessing_fn, data_sources, *,

@@ -147,6 +147,16 @@ def test_labels_that_the_manifest_tells_of(cifar10):
     dataset_factory.check_labels(test, 2)
 
 
+@pytest.mark.parametrize(('num_classes', 'labels_offset', 'words'), [
+    (10, 0, None), (11, -1, None),
+    (100, 0, '--num_classes=100, but the data set has 10 classes: set --num_classes=10, '),
+    (12, -1, '--num_classes=12, but the data set has 10 classes: set --num_classes=11, ')])
+def test_more_classes_than_the_data_set_has(cifar10, caplog, num_classes, labels_offset, words):
+  train = dataset_factory.get_data_sources('cifar10', cifar10)
+  dataset_factory.check_labels(train, num_classes, labels_offset)
+  assert [text.startswith(words) for text in caplog.messages] == [True] * (words is not None)
+
+
 def test_without_a_manifest_labels_are_not_known(cifar10):
   train = dataset_factory.get_data_sources('cifar10', cifar10)._replace(manifest=None)
   dataset_factory.check_labels(train, 1)
