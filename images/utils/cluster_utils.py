@@ -88,6 +88,9 @@ def _check_gpus():
     raise ValueError(f'{local_size()} ranks on {host()}, which has {gpus} GPUs: start one for each')
   if gpus == 1 < local_size() and 'CUDA_VISIBLE_DEVICES' not in os.environ:
     logging.warning('%d ranks on %s share its GPU: start one rank there', local_size(), host())
+  if gpus and size() > 1 and not _hvd.nccl_built():
+    logging.warning('Horovod was built without NCCL: gradients take the way through the memory of '
+                    'the host, which is slow; build it with HOROVOD_GPU_OPERATIONS=NCCL')
 
 
 def rank():

@@ -82,6 +82,17 @@ def test_a_gpu_for_each_rank(monkeypatch, caplog, gpus, ranks, visible, warned):
   assert caplog.messages == ['4 ranks on here share its GPU: start one rank there'] * warned
 
 
+@pytest.mark.parametrize(('gpus', 'nccl', 'warned'), [
+    (1, False, True), (1, True, False), (0, False, False)])
+def test_gpus_without_nccl(monkeypatch, caplog, gpus, nccl, warned):
+  share_gpus(monkeypatch, gpus, 1)
+  monkeypatch.setattr(cluster_utils, '_hvd', types.SimpleNamespace(
+      size=lambda: 2, nccl_built=lambda: nccl))
+  cluster_utils._check_gpus()
+  assert ['build it with HOROVOD_GPU_OPERATIONS=NCCL' in text for text in caplog.messages] == (
+      [True] * warned)
+
+
 def test_more_ranks_than_gpus(monkeypatch):
   share_gpus(monkeypatch, 2, 3)
   with pytest.raises(ValueError, match='3 ranks on here, which has 2 GPUs: start one for each'):
