@@ -43,6 +43,10 @@ from images.utils.tf1 import tf
 
 FLAGS = flags.flags.FLAGS
 
+# The flags of the checkpoint that a finetune loads.
+LOADING = ['model_dir', 'ckpt_file_name', 'checkpoint_exclude_scopes', 'restore_moving_averages',
+           'use_ema_weights']
+
 # What a training run needs to know before its graph is built.
 Plan = collections.namedtuple('Plan', [
     'output_dir',    # string
@@ -146,6 +150,11 @@ def make_plan():
     for name in ('model_dir', 'ckpt_file_name'):
       if not FLAGS[name].value:
         raise ValueError(f'--{name} is needed with --task_type=finetune')
+  else:
+    given = [f'--{name}' for name in LOADING if FLAGS[name].value]
+    if given:
+      raise ValueError(f'{", ".join(given)} given, which --task_type=pretrain does not use, as it '
+                       'loads no checkpoint: give --task_type=finetune, or leave them out')
   data_sources = dataset_factory.get_data_sources(FLAGS.dataset_name, FLAGS.dataset_dir,
                                                   FLAGS.train_files)
   dataset_factory.check_labels(data_sources, FLAGS.num_classes, FLAGS.labels_offset)
@@ -262,21 +271,24 @@ def report_start(plan):
   hosts = cluster_utils.hosts()
   if not cluster_utils.is_chief():
     return
+  dtype = precision_utils.compute_dtype(FLAGS.use_fp16, FLAGS.half_dtype)
   logging.info('%s %s on %s: %d images in %d files', FLAGS.task_type, FLAGS.model_name,
                FLAGS.dataset_name, plan.num_samples, len(plan.data_sources.files))
   logging.info('ranks %d, hosts %s, transport %s, compute in %s', cluster_utils.size(), hosts,
-               cluster_utils.transport(),
-               precision_utils.compute_dtype(FLAGS.use_fp16, FLAGS.half_dtype).name)
+               cluster_utils.transport(), dtype.name)
   logging.info('global batch %d, learning rate %g, flags set: %s', plan.global_batch,
                plan.learning_rate, ' '.join(flag.serialize() for flag in own_flags()
                                             if flag.value != flag.default) or 'none')
   logging.info('steps %d to %d, %s, run directory %s', plan.first_step, plan.total_steps,
                f'resuming {plan.checkpoint}' if plan.checkpoint else 'a new run', plan.output_dir)
+  if FLAGS.loss_scale == 1 and (dtype == tf.float16 or FLAGS.gradient_compression == 'fp16'):
+    logging.warning('--loss_scale=1 with gradients in float16, where small ones become zero: '
+                    '--loss_scale=0 finds the scale and adapts it')
   if plan.total_steps < FLAGS.stop_at_step:
     logging.info('--num_epochs=%d ends training before --stop_at_step=%d', FLAGS.num_epochs,
                  FLAGS.stop_at_step)
   if plan.checkpoint:
-    run_utils.warn_of_changes(plan.output_dir, own_values())
+    run_utils.warn_of_changes(plan.output_dir, own_values(), ranks=cluster_utils.size())
 
 
 def own_flags():
@@ -446,7 +458,7 @@ def main(argv):
   if FLAGS['verbosity'].using_default_value:
     logging.set_verbosity(logging.INFO)
   cluster_utils.init(FLAGS.enable_paisoar, FLAGS.stall_limit_secs)
-  cluster_utils.check_agreement('code', run_utils.code())
+  cluster_utils.check_agreement('code', {**run_utils.code(), **run_utils.versions()})
   cluster_utils.check_agreement('flags', {f'--{flag.name}': flag.value for flag in own_flags()})
   TASKS[FLAGS.task_type]()
 

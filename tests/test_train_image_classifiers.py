@@ -232,6 +232,14 @@ def test_epochs_end_training_too(data, tmp_path, caplog):
   assert '--num_epochs=1 ends training before --stop_at_step=100' in caplog.text
 
 
+@pytest.mark.parametrize(('values', 'warned'), [
+    ({'gradient_compression': 'fp16'}, True), ({'half_dtype': 'float16'}, True),
+    ({'half_dtype': 'float16', 'loss_scale': 0}, False), ({'use_fp16': False}, False)])
+def test_float16_without_a_loss_scale(tmp_path, caplog, values, warned):
+  command_line.main(dataset_name='mock', output_dir=tmp_path, stop_at_step=1, **values)
+  assert ('--loss_scale=0 finds the scale and adapts it' in caplog.text) == warned
+
+
 def test_without_output_dir_every_run_has_a_new_one(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   command_line.main(dataset_name='mock', stop_at_step=1)

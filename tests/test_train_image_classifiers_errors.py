@@ -153,6 +153,13 @@ def test_finetune_needs_both_flags(fails, data, lenet, tmp_path):
           task_type='finetune', dataset_dir=data, output_dir=tmp_path, **other)
 
 
+def test_pretraining_loads_no_checkpoint(fails, data, lenet, tmp_path):
+  fails('--model_dir, --restore_moving_averages given, which --task_type=pretrain does not use',
+        'give --task_type=finetune', dataset_dir=data, output_dir=tmp_path / 'run',
+        model_dir=lenet, restore_moving_averages=True)
+  assert not (tmp_path / 'run').exists()
+
+
 def test_finetune_from_a_checkpoint_that_is_missing(fails, data, lenet, tmp_path):
   fails(f'{lenet}/model.ckpt-3', '--model_dir', '--ckpt_file_name', 'model.ckpt-2.index',
         task_type='finetune', dataset_dir=data, output_dir=tmp_path, model_dir=lenet,

@@ -74,6 +74,9 @@ def owned(output_dir):
     except BlockingIOError as error:
       raise RuntimeError(f'another run is writing to --output_dir={output_dir}: wait for its end, '
                          'or choose another directory') from error
+    except OSError as error:  # Some network file systems have no locks.
+      logging.warning('--output_dir=%s cannot be locked (%s): see to it that no other run writes '
+                      'there', output_dir, error.strerror)
     yield
 
 
@@ -129,6 +132,12 @@ def code():
           for file in files}
 
 
+def versions():
+  """Return the versions of the packages that the project is written for, a dict by their names."""
+  return {name: importlib.metadata.version(name)
+          for name in ('tensorflow', 'tf-slim', 'numpy', 'absl-py')}
+
+
 @contextlib.contextmanager
 def building():
   """Keep Python's garbage collector from the graph, while it is built and ever after.
@@ -167,27 +176,30 @@ def _write_text(path, text):
 
 def write_record(output_dir, flag_values, **facts):
   """Write run.json: resolved flags, versions, number of ranks, and the `facts` given."""
-  versions = {name: importlib.metadata.version(name)
-              for name in ('tensorflow', 'tf-slim', 'numpy', 'absl-py')}
   write_json(os.path.join(output_dir, RECORD), {
-      'flags': flag_values, 'versions': {'python': platform.python_version(), **versions},
+      'flags': flag_values, 'versions': {'python': platform.python_version(), **versions()},
       'transport': cluster_utils.transport(), 'ranks': cluster_utils.size(), **facts})
 
 
-def warn_of_changes(directory, flag_values):
+def warn_of_changes(directory, flag_values, *, ranks=None):
   """Let the chief log which flags are not as the run in `directory` had them.
 
   Args:
     directory: string; without a record of a run nothing is changed.
     flag_values: dict from the names of flags to their values.
+    ranks: int, the number of processes, where it matters.
   """
   path = os.path.join(directory, RECORD)
   if not cluster_utils.is_chief() or not tf.io.gfile.exists(path):
     return
   with tf.io.gfile.GFile(path) as file:
-    recorded = json.load(file)['flags']
+    record = json.load(file)
+  recorded = record['flags']
   values = json.loads(json.dumps(flag_values))
   changed = [f'--{name} is {value!r}, was {recorded[name]!r}' for name, value in values.items()
              if name in recorded and recorded[name] != value]
+  if ranks not in (None, record['ranks']):
+    changed.append(f'{ranks} ranks, were {record["ranks"]}: the global batch, the steps of an '
+                   'epoch and what follows from them change with it')
   if changed:
     logging.warning('not as in the run so far, %s: %s', path, '; '.join(changed))

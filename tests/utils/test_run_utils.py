@@ -1,3 +1,4 @@
+import errno
 import gc
 import hashlib
 import json
@@ -138,6 +139,18 @@ def test_the_record_of_a_run(tmp_path):
       'step': 7, 'files': {'a.tfrecord': 10}}
 
 
+def test_a_directory_without_locks_has_its_owner_warned(tmp_path, monkeypatch, caplog):
+  def flock(*_):
+    raise OSError(errno.ENOSYS, 'Function not implemented')
+
+  monkeypatch.setattr(run_utils.fcntl, 'flock', flock)
+  with run_utils.owned(str(tmp_path)):
+    pass
+  assert caplog.messages == [
+      f'--output_dir={tmp_path} cannot be locked (Function not implemented): see to it that no '
+      'other run writes there']
+
+
 def test_a_directory_has_one_owner_at_a_time(tmp_path):
   with run_utils.owned(str(tmp_path)), \
       pytest.raises(RuntimeError, match=f'another run is writing to --output_dir={tmp_path}'), \
@@ -174,6 +187,11 @@ def test_flags_that_are_not_those_of_the_run(tmp_path, monkeypatch, caplog):
     patch.setattr(cluster_utils, 'rank', lambda: 1)
     run_utils.warn_of_changes(str(tmp_path), changed)
   assert not caplog.messages
+  run_utils.warn_of_changes(str(tmp_path), flags, ranks=1)
+  assert not caplog.messages
+  run_utils.warn_of_changes(str(tmp_path), flags, ranks=3)
+  assert f'{tmp_path}/run.json: 3 ranks, were 1: the global batch, ' in caplog.messages[0]
+  caplog.clear()
   run_utils.warn_of_changes(str(tmp_path), changed)
   assert caplog.messages == [f'not as in the run so far, {tmp_path}/run.json: --seed is 2, was 1; '
                              "--preprocessing_name is None, was 'lenet'"]
