@@ -10,6 +10,7 @@ source "$(dirname "$0")/launch_env.sh"
 
 check_horovod
 ranks=${RANKS:-$(count_gpus)}
+[[ $ranks =~ ^[0-9]+$ ]] || fail "RANKS=$ranks is no number of ranks, such as RANKS=2"
 [ "$ranks" -gt 0 ] || fail 'no GPU here: set the number of ranks, such as RANKS=2'
 if suits_mpi; then
   MPI_FOUND=1 HOSTS=localhost:$ranks exec bash scripts/launch_mpirun.sh "$@"

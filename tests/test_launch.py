@@ -61,6 +61,13 @@ def test_a_machine_without_gpus_needs_a_number_of_ranks():
 
 
 @launch.needs_horovod
+def test_ranks_that_are_no_number():
+  code, output = run('launch_local.sh', {}, RANKS='two')
+  assert code == 1
+  assert output.endswith('RANKS=two is no number of ranks, such as RANKS=2\n')
+
+
+@launch.needs_horovod
 def test_a_rank_for_every_gpu(fake):
   path = fake('nvidia-smi', 'echo GPU 0; echo GPU 1; echo GPU 2')
   fake('horovodrun')
