@@ -59,8 +59,8 @@ def make_writable(directory):
 def owned(output_dir):
   """Keep other runs out of `output_dir` while the context lasts.
 
-  A process that dies, however it does, gives the directory free. Directories that are not
-  local cannot be owned.
+  A process that dies, however it does, gives the directory free. What an interrupted saving of a
+  checkpoint has left there is removed. Directories that are not local cannot be owned.
 
   Raises:
     RuntimeError: another process owns the directory.
@@ -77,6 +77,9 @@ def owned(output_dir):
     except OSError as error:  # Some network file systems have no locks.
       logging.warning('--output_dir=%s cannot be locked (%s): see to it that no other run writes '
                       'there', output_dir, error.strerror)
+    else:
+      for path in pathlib.Path(output_dir).glob('model.ckpt-*.tempstate*'):
+        path.unlink()
     yield
 
 

@@ -151,6 +151,16 @@ def test_a_directory_without_locks_has_its_owner_warned(tmp_path, monkeypatch, c
       'other run writes there']
 
 
+def test_what_an_interrupted_saving_has_left_is_removed(tmp_path):
+  """As the disk was full: a file of the size of the checkpoint."""
+  left = tmp_path / 'model.ckpt-50.data-00000-of-00001.tempstate123'
+  kept = tmp_path / 'model.ckpt-40.data-00000-of-00001'
+  left.touch()
+  kept.touch()
+  with run_utils.owned(str(tmp_path)):
+    assert (left.exists(), kept.exists()) == (False, True)
+
+
 def test_a_directory_has_one_owner_at_a_time(tmp_path):
   with run_utils.owned(str(tmp_path)), \
       pytest.raises(RuntimeError, match=f'another run is writing to --output_dir={tmp_path}'), \
