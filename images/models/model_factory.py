@@ -109,7 +109,7 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False):
     tensor [2], decides what dropout and drop path keep, see `model_utils.keep_randomly`.
 
   Raises:
-    ValueError: no network has this name.
+    ValueError: no network has this name; from network_fn: it returns something else.
   """
   network = name_utils.lookup(models_map, name, 'model (--model_name)')
 
@@ -117,6 +117,9 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False):
   def network_fn(images, seed=None, **kwargs):
     scope = precision_utils.float32_regularizers(arg_scopes_map[name](weight_decay=weight_decay))
     with slim.arg_scope(scope), slim.arg_scope([model_utils.keep_randomly], seed=seed):
-      return network(images, num_classes=num_classes, is_training=is_training, **kwargs)
+      outputs = network(images, num_classes=num_classes, is_training=is_training, **kwargs)
+    if not isinstance(outputs, tuple) or len(outputs) != 2:
+      raise ValueError(f'the network {name} has to return (logits, end_points), not {outputs}')
+    return outputs
 
   return network_fn

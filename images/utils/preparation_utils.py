@@ -20,6 +20,9 @@ def preparer(parse_fn, preprocessing_fn, *, image_size, num_classes, seed, label
   def to_image(number, place, record):
     image, label = parse_fn(record)
     image = preprocessing_fn(image, image_size, image_size, seed=tf.stack([seed, place]))
+    if not image.shape.is_compatible_with([image_size, image_size, None]):
+      raise ValueError(f'the preprocessing gives images of shape {image.shape}, not [{image_size}, '
+                       f'{image_size}, channels] (--preprocessing_name)')
     return image, tf.cast(label, tf.int64) - labels_offset, number
 
   def all_at_once(*group):

@@ -38,6 +38,18 @@ def test_without_classes_a_network_gives_features_and_has_no_heads(name, channel
   assert [key for key in [*names, *end_points] if heads.search(key)] == []
 
 
+def test_a_network_without_end_points_is_an_error(monkeypatch):
+  def network(images, *, num_classes, is_training):
+    return images
+
+  monkeypatch.setitem(model_factory.models_map, 'own', network)
+  monkeypatch.setitem(model_factory.arg_scopes_map, 'own', model_factory.arg_scopes_map['lenet'])
+  network_fn = model_factory.get_network_fn('own', 10)
+  with tf.Graph().as_default(), pytest.raises(ValueError, match=(
+      r'the network own has to return \(logits, end_points\), not Tensor')):
+    network_fn(tf.zeros([1, 28, 28, 1]))
+
+
 def test_an_unknown_name_is_answered_with_the_nearest_known_one():
   with pytest.raises(ValueError, match=r"model_name\): 'resnet_50'.*first: resnet_v\d_50"):
     model_factory.get_network_fn('resnet_50', 10)

@@ -1,5 +1,6 @@
 """A group of records becomes images; all of training and evaluation is in test_dataset_utils.py."""
 import numpy as np
+import pytest
 
 from images.datasets import mnist, tfrecord
 from images.utils import preparation_utils
@@ -28,3 +29,13 @@ def test_what_cannot_be_decoded_is_left_out_and_named(capfd):
   assert list(element['place']) == [10, 11, 12]
   assert element['bad'] == 1
   assert capfd.readouterr().err.endswith('skipped an undecodable image: record 4 of "b"\n')
+
+
+def test_images_of_another_size_are_an_error():
+  prepare = preparation_utils.preparer(
+      mnist.parse_fn, lambda image, height, width, seed: tf.zeros([height, 7, 3]), image_size=4,
+      num_classes=9, seed=0, labels_offset=0)
+  group = (np.int64([0]), (['a'], np.int64([0]), ['record']))
+  with tf.Graph().as_default(), pytest.raises(ValueError, match=(
+      r'gives images of shape \(4, 7, 3\), not \[4, 4, channels\] \(--preprocessing_name\)')):
+    tf.data.Dataset.from_tensors(group).map(prepare)
