@@ -49,7 +49,8 @@ flags.DEFINE_integer(
     lower_bound=1)
 flags.DEFINE_integer(
     'prefetch_buffer_size', 32,
-    'Number of batches that are prepared ahead of the training step.', lower_bound=1)
+    'Number of batches that are prepared ahead of the training step; one of 64 images of 224 '
+    'pixels takes 39 MB in each rank.', lower_bound=1)
 flags.DEFINE_integer(
     'num_preprocessing_threads', 16,
     'Number of threads that prepare images, in a pool of their own.', lower_bound=1)
