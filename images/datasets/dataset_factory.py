@@ -126,10 +126,10 @@ def check_labels(data_sources, num_classes, labels_offset=0):
       after = f' after --labels_offset={labels_offset} is subtracted,' if labels_offset else ''
       raise ValueError(f'{path} has labels from {low} to {high},{after} outside [0, '
                        f'{num_classes}): set --num_classes={high + 1}')
-  classes = len((data_sources.manifest or {}).get('classes') or []) - labels_offset
-  if entries and num_classes > classes and cluster_utils.is_chief():
+  classes = len((data_sources.manifest or {}).get('classes') or [])
+  if 0 < classes < num_classes + labels_offset and cluster_utils.is_chief():
     logging.warning('--num_classes=%d, but the data set has %d classes: set --num_classes=%d, '
-                    'unless a checkpoint has more', num_classes, classes + labels_offset, classes)
+                    'unless a checkpoint has more', num_classes, classes, classes - labels_offset)
 
 
 def get_dataset_iterator(dataset_name, train_image_size, preprocessing_fn, data_sources, *,

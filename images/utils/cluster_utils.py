@@ -38,7 +38,8 @@ def init(enable_paisoar, stall_limit_secs=600):
     ImportError: `enable_paisoar` and no Horovod; the message names both remedies.
   """
   global _hvd
-  roll_call = stall_utils.start(stall_limit_secs, int(line_utils.launched_rank()))
+  rank_to_be = int(line_utils.launched_rank()) if enable_paisoar else 0
+  roll_call = stall_utils.start(stall_limit_secs, rank_to_be)
   with stall_utils.waiting():
     _hvd = _join(stall_limit_secs) if enable_paisoar else None
   stall_utils.watch_exit()
