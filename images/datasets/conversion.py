@@ -5,25 +5,13 @@ import glob
 import os
 import sys
 
-from images.datasets import (
-  cifar10,
-  digits,
-  flowers,
-  image_folder,
-  mnist,
-  shards,
-  tfrecord,
-)
+from images.datasets import image_folder, shards, tfrecord
+from images.datasets.dataset_factory import datasets_map
 from images.datasets.raw_data import ConversionError
 from images.utils.name_utils import lookup
 
-DATASETS = {
-    'cifar10': cifar10,
-    'digits': digits,
-    'flowers': flowers,
-    'image_folder': image_folder,
-    'mnist': mnist,
-}
+# name -> module that reads a raw data set.
+DATASETS = {name: module for name, module in datasets_map.items() if hasattr(module, 'read_raw')}
 
 
 def convert(dataset_name, dataset_dir, *, source_dir=None, max_bad_fraction=0.01, **options):
