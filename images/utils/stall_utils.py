@@ -34,7 +34,7 @@ class _Watch:
 
   def __init__(self):
     self.describe = None
-    self._reached, self._moved = 0, time.monotonic()
+    self._reached, self._moved, self._is_ending = 0, time.monotonic(), False
 
   def reach(self):
     self._reached += 1
@@ -42,6 +42,13 @@ class _Watch:
 
   def move(self):
     self._moved = time.monotonic()
+
+  def exit(self):
+    """Watch the end of the process, unless it is being ended."""
+    if self._is_ending:  # What fails in the meantime, as another rank ends, is not the reason.
+      os._exit(EXIT_STALLED)
+    self.reach()
+    self.describe = lambda: 'its work is done'
 
   def state(self):
     return self._reached, time.monotonic() - self._moved
@@ -66,6 +73,7 @@ class _Watch:
     return self.describe is not None and time.monotonic() - self._moved > self._limit
 
   def _end(self, states):
+    self._is_ending = True
     try:
       late = self._roll_call.late(states) or (
           'all ranks wait within the same step, for images or others' if self._roll_call.places
@@ -117,12 +125,7 @@ def watch_exit():
 
   What is registered last is called first.
   """
-  atexit.register(_exit)
-
-
-def _exit():
-  _watch.reach()
-  _watch.describe = lambda: 'its work is done'
+  atexit.register(lambda: _watch.exit())
 
 
 @contextlib.contextmanager

@@ -123,6 +123,18 @@ def test_all_ranks_pass_the_same_places(watch):
   assert come == [0, 1, 2]
 
 
+def test_what_fails_while_a_process_is_ended_is_not_the_reason(watch, monkeypatch):
+  """Ranks that have waited too long end one after the other."""
+  codes = []
+  monkeypatch.setattr(stall_utils.os, '_exit', codes.append)
+  monkeypatch.setattr(stall_utils, '_LINGER_SECS', 0)
+  watch.exit()
+  assert (codes, watch.describe()) == ([], 'its work is done')
+  watch._end({0: (1, 9.0)})
+  watch.exit()
+  assert codes == [stall_utils.EXIT_STALLED] * 2
+
+
 def test_a_rank_that_fails_has_come_no_further(watch):
   with stall_utils.waiting():
     come = watch.state()[0]
