@@ -41,42 +41,31 @@ def test_train(trained):
   assert list(output_dir.glob('timeline-*.json'))
 
 
-@launch.needs_horovod
-def test_evaluate_counts_as_one_rank_does(trained, data, tmp_path):
-  output_dir, _ = trained
-  values = {'task_type': 'evaluate', 'dataset_dir': data, 'model_dir': output_dir,
-            'output_dir': tmp_path}
-  # In full precision: what is nearly a tie must not hang on how images are batched.
-  code, output = run_two({**values, 'use_fp16': False})
-  assert code == 0, output
-  of_two = json.loads((tmp_path / 'evaluation.json').read_text())
-  assert of_two['images'] == 21
-  command_line.main(**values, use_fp16=False)
-  of_one = json.loads((tmp_path / 'evaluation.json').read_text())
-  assert (of_two['flags'].pop('enable_paisoar'), of_one['flags'].pop('enable_paisoar')) == (
-      True, False)
-  assert of_two == of_one
-
-
 def own_folder(tmp_path):
   """Return a wrapper of a rank that runs in a folder of its own, named by its number."""
   return ['bash', '-c', f'cd {tmp_path}/$HOROVOD_RANK; exec "$@"', 'bash']
 
 
 @launch.needs_horovod
-def test_evaluate_needs_the_checkpoint_on_the_chief_only(trained, data, tmp_path):
+def test_evaluate_counts_as_one_rank_does(trained, data, tmp_path):
+  """Only the chief needs to see the checkpoint."""
   for rank in (0, 1):
     (tmp_path / str(rank)).mkdir()
   (tmp_path / '0' / 'run').symlink_to(trained[0])
-  values = {'task_type': 'evaluate', 'dataset_dir': data, 'use_fp16': False}
-  code, output = run_two({**values, 'model_dir': 'run', 'output_dir': tmp_path},
-                         wrapper=own_folder(tmp_path))
+  # In full precision: what is nearly a tie must not hang on how images are batched.
+  values = {'task_type': 'evaluate', 'dataset_dir': data, 'output_dir': tmp_path,
+            'use_fp16': False}
+  code, output = run_two({**values, 'model_dir': 'run'}, wrapper=own_folder(tmp_path))
   assert code == 0, output
   of_two = json.loads((tmp_path / 'evaluation.json').read_text())
-  command_line.main(**values, model_dir=trained[0], output_dir=tmp_path)
+  assert of_two['images'] == 21
+  command_line.main(**values, model_dir=trained[0])
   of_one = json.loads((tmp_path / 'evaluation.json').read_text())
-  for key in ('images', 'top_1_count', 'top_5_count', 'step'):
-    assert of_two[key] == of_one[key]
+  for result, path, paisoar in ((of_two, 'run', True), (of_one, str(trained[0]), False)):
+    flags = result.pop('flags')
+    assert (flags['model_dir'], flags['enable_paisoar']) == (path, paisoar)
+    assert result.pop('checkpoint') == f'{path}/model.ckpt-4'
+  assert of_two == of_one
 
 
 @launch.needs_horovod
