@@ -62,8 +62,8 @@ def test_evaluate_counts_as_one_rank_does(trained, data, tmp_path):
   command_line.main(**values, model_dir=trained[0])
   of_one = json.loads((tmp_path / 'evaluation.json').read_text())
   for result, path, paisoar in ((of_two, 'run', True), (of_one, str(trained[0]), False)):
-    flags = result.pop('flags')
-    assert (flags['model_dir'], flags['enable_paisoar']) == (path, paisoar)
+    flags = result['flags']
+    assert (flags.pop('model_dir'), flags.pop('enable_paisoar')) == (path, paisoar)
     assert result.pop('checkpoint') == f'{path}/model.ckpt-4'
   assert of_two == of_one
 
@@ -107,6 +107,7 @@ def test_data_that_differ_end_all_before_the_first_step(trained, tmp_path, task_
     assert 'must: data/cifar10_train' in output
     assert '"40 records, ' in output
     assert '"44 records, ' in output
+    assert '; manifest, ' in output
   assert 'manifest, cifar10_train.tfrecord: {"bytes": ' in output
 
 
