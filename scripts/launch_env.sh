@@ -1,7 +1,7 @@
 # Sourced by the launch_*.sh scripts: goes to the project, activates its .venv unless there
 # is a Horovod already, and defines how to check what a launch needs, and to show and run it.
 
-cd "${SLURM_SUBMIT_DIR:-$(dirname "${BASH_SOURCE[0]}")/..}" || exit 1
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 fail() {
   echo "$(basename "$0"): $*" >&2

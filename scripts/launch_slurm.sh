@@ -10,7 +10,9 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 set -euo pipefail
-source "${SLURM_SUBMIT_DIR:-$(dirname "$0")/..}/scripts/launch_env.sh"
+scripts=$(dirname "$0")
+if [ ! -e "$scripts/launch_env.sh" ]; then scripts=$SLURM_SUBMIT_DIR/scripts; fi  # sbatch runs a copy.
+source "$scripts/launch_env.sh"
 
 command -v srun > /dev/null || fail 'no srun: this script is for sbatch on a SLURM cluster'
 [ -n "${SLURM_NTASKS:-}" ] || fail 'no SLURM_NTASKS: submit with sbatch --ntasks-per-node=...'

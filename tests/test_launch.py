@@ -143,6 +143,22 @@ def test_a_slurm_job_that_was_stopped_is_queued_again(slurm, code, queued_again)
   assert ('scontrol requeue 17' in output) == queued_again
 
 
+def test_slurm_runs_a_copy_of_the_script(slurm, tmp_path):
+  copy = shutil.copy(launch.ROOT / 'scripts/launch_slurm.sh', tmp_path / 'slurm_script')
+  code, output = run(copy, {'output_dir': '/shared/run'}, SRUN_CODE='0', **slurm)
+  assert code == 0, output
+  assert f' {launch.ROOT}/train_image_classifiers.py ' in output
+
+
+@pytest.mark.parametrize('script', ['launch_slurm.sh', 'launch_local.sh'])
+def test_an_allocation_that_was_made_in_another_directory(slurm, fake, tmp_path, script):
+  fake('nvidia-smi', 'echo GPU 0')
+  slurm['SLURM_SUBMIT_DIR'] = str(tmp_path)
+  code, output = run(script, {'output_dir': '/shared/run'}, SRUN_CODE='0', **slurm)
+  assert code == 0, output
+  assert 'train_image_classifiers.py --output_dir=/shared/run\n' in output
+
+
 def test_a_slurm_job_may_name_its_directory_in_any_way(slurm, tmp_path):
   (tmp_path / 'run.flags').write_text('--model_name=lenet\n--output_dir=/shared/run\n')
   for words in (['--output_dir', '/shared/run'], ['-output_dir=/shared/run'],
