@@ -1,8 +1,8 @@
 """Every flag of train_image_classifiers.py, once.
 
 Seven groups of what a user may want to set: data set, preprocessing, model, learning
-rate, optimizer, logging, performance; and after them what evaluation and finetuning
-need beyond those. Only train_image_classifiers.py reads the values.
+rate, optimizer, logging, performance; and after them what came to these: the run directory,
+distribution, evaluation, finetuning. Only train_image_classifiers.py reads the values.
 """
 from absl import flags
 
@@ -100,9 +100,9 @@ flag_utils.define_enum(
     't2t (Tensor2Tensor): start at 1/100 of the learning rate, rise exponentially.')
 flag_utils.define_enum(
     'decay_scheme', None, ['luong234', 'luong5', 'luong10'],
-    'When the learning rate decays: luong234 after 2/3 of all steps, in 4 halvings; '
-    'luong5 after 1/2, in 5; luong10 after 1/2, in 10. By default from the start, in '
-    'the manner of learning_rate_decay_type.')
+    'When the learning rate begins to decay: luong234 after 2/3 of all steps, luong5 and luong10 '
+    'after 1/2. exponential then halves it 4, 5 or 10 times, whatever learning_rate_decay_factor; '
+    'polynomial and cosine fall from there. By default from the start.')
 flag_utils.define_float(
     'learning_rate_decay_factor', 0.94,
     'Factor of each exponential decay.', lower_bound=0)
@@ -175,7 +175,8 @@ flags.DEFINE_bool(
     'Compute in half precision with float32 variables, loss and checkpoints.')
 flag_utils.define_float(
     'loss_scale', 1.0,
-    'Factor of the loss in half precision; 0 finds and adapts it while training.',
+    'Factor of the loss while gradients are computed, so that small ones survive float16; 0 finds '
+    'and adapts it while training.',
     lower_bound=0)
 flags.DEFINE_bool(
     'enable_paisoar', True,

@@ -1,4 +1,4 @@
-"""Packaging of FastNN; the ranges are those that the test suite has been run with."""
+"""Packaging of FastNN; README.md says with which versions of these ranges the tests were run."""
 import setuptools
 
 TENSORFLOW = '>=2.16,<2.19'  # Horovod 0.28.1 does not build against later ones.

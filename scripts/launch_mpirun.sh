@@ -16,7 +16,7 @@ check_hosts
 ranks=$(ranks_of "$HOSTS")
 flags=(-np "$ranks" -H "$HOSTS" --tag-output)
 flags+=(-bind-to none -map-by slot)           # A rank's threads may use all of its cores.
-flags+=(-mca pml ob1 -mca btl '^openib')      # TCP carries control messages, NCCL gradients.
+flags+=(-mca pml ob1 -mca btl '^openib')      # No InfiniBand of its own: NCCL has that on GPUs.
 flags+=(-mca mpi_yield_when_idle 1)           # Who waits leaves the core to who computes.
 flags+=(-mca odls_base_sigkill_timeout 5)     # From SIGTERM to SIGKILL, seconds, to save in.
 flags+=(-x PATH -x LD_LIBRARY_PATH -x NCCL_DEBUG)

@@ -13,7 +13,7 @@ from tests import readme
 _BLOCKS = ['images/datasets/pets.py', 'images/models/tinynet.py',
            'images/preprocessing/tiny_preprocessing.py']
 _ENTRIES = ['images/datasets/dataset_factory.py', 'images/models/model_factory.py',
-            'images/preprocessing/preprocessing_factory.py']
+            'images/preprocessing/preprocessing_factory.py', 'images/utils/hooks_utils.py']
 
 
 def test_the_flag_tables_are_those_of_flags_py():
@@ -49,7 +49,7 @@ def test_every_file_that_is_named_exists():
 
 @pytest.mark.slow
 def test_the_examples_of_extending_work_together(tmp_path):
-  """Adds the data set, network, preprocessing and loss as the README says, and trains."""
+  """Adds the data set, network, preprocessing, hook and loss as the README says, and trains."""
   project = tmp_path / 'project'
   shutil.copytree(readme.ROOT / 'images', project / 'images')
   for name in ('flags.py', 'train_image_classifiers.py'):
@@ -65,13 +65,15 @@ def test_the_examples_of_extending_work_together(tmp_path):
       [sys.executable, 'train_image_classifiers.py', '--enable_paisoar=False',
        '--dataset_name=pets', f'--dataset_dir={tmp_path / "pets"}', '--model_name=tinynet',
        '--num_classes=2', '--batch_size=8', '--stop_at_step=40', '--optimizer=adam',
-       '--opt_epsilon=1e-8', '--use_fp16=False', f'--output_dir={tmp_path / "run"}'],
+       '--opt_epsilon=1e-8', '--use_fp16=False', f'--output_dir={tmp_path / "run"}',
+       '--hooks=LoggingTensorHook,CheckpointSaverHook,MemoryHook'],
       cwd=project, env={**os.environ, 'PYTHONPATH': str(project)}, text=True,
       capture_output=True, timeout=300, check=False)
   assert run.returncode == 0, run.stderr
   losses = [float(x) for x in re.findall(r'step \d+/40 +loss ([\d.]+)', run.stderr)]
   # White cats and black dogs: smoothing by 0.1 leaves at least 0.1985 of the loss.
   assert losses[0] > losses[-1] > 0.198
+  assert re.search(r'memory: at most \d\.\d GiB\n', run.stderr)
 
 
 def _replace_loss(path):

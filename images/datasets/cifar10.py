@@ -11,7 +11,6 @@ import numpy as np
 from images.datasets import archives, tfrecord
 from images.datasets.raw_data import ConversionError, RawData, Split, from_arrays
 
-NUM_CLASSES = 10
 CLASSES = ['airplane', 'automobile', 'bird', 'cat', 'deer',
            'dog', 'frog', 'horse', 'ship', 'truck']
 SIZES = {'train': 50000, 'test': 10000}

@@ -9,7 +9,6 @@ from images.datasets import tfrecord
 from images.datasets.mnist import CLASSES
 from images.datasets.raw_data import ConversionError, RawData, Split, from_arrays, hold_out
 
-NUM_CLASSES = 10
 SIZES = {'train': 1437, 'test': 360}
 TRAIN_FILES = ['digits_train.tfrecord']
 TEST_FILES = ['digits_test.tfrecord']
@@ -39,7 +38,7 @@ def read_raw(dataset_dir, *, source_dir=None):
   digits = load_digits()
   pixels, labels = upscale(digits.images), digits.target
   fraction = SIZES['test'] / sum(SIZES.values())
-  classes = [np.flatnonzero(labels == label).tolist() for label in range(NUM_CLASSES)]
+  classes = [np.flatnonzero(labels == label).tolist() for label in range(len(CLASSES))]
   train, test = (np.sort(rows) for rows in hold_out(classes, fraction))
   return RawData(CLASSES,
                  Split(TRAIN_FILES, from_arrays('train', pixels[train], labels[train])),

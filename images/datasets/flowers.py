@@ -5,7 +5,6 @@ Source: https://www.tensorflow.org/datasets/catalog/tf_flowers
 from images.datasets import archives, tfrecord
 from images.datasets.raw_data import ConversionError, RawData, RawImage, Split, shuffled
 
-NUM_CLASSES = 5
 CLASSES = ['daisy', 'dandelion', 'roses', 'sunflowers', 'tulips']
 SIZES = {'train': 3320, 'test': 350}
 TRAIN_FILES = [f'flowers_train_{k:05d}-of-00005.tfrecord' for k in range(5)]
@@ -39,7 +38,7 @@ def read_raw(dataset_dir, *, source_dir=None):
             for name, read in archives.read_tree(path, scratch_dir=dataset_dir)]
   images = [RawImage('/'.join(names), CLASSES.index(names[0]), read)
             for names, read in photos if names[0] in CLASSES]
-  missing = set(range(NUM_CLASSES)) - {image.label for image in images}
+  missing = set(range(len(CLASSES))) - {image.label for image in images}
   if missing:
     raise ConversionError(f'{path} has no photos in the folder(s) '
                           f'{", ".join(CLASSES[label] for label in sorted(missing))}')

@@ -6,7 +6,6 @@ import numpy as np
 from images.datasets import archives, tfrecord
 from images.datasets.raw_data import ConversionError, RawData, Split, from_arrays
 
-NUM_CLASSES = 10
 CLASSES = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine']
 SIZES = {'train': 60000, 'test': 10000}
 TRAIN_FILES = ['mnist_train.tfrecord']

@@ -21,7 +21,7 @@ HOROVOD_INSTALL = ("pip install 'setuptools<70' wheel 'cmake<4' && "
 _hvd = None  # The module horovod.tensorflow, once init() has started it.
 
 
-# Gloo gives up so much later than the watch, which names the rank that hangs.
+# By how much Gloo's limit exceeds that of the watch, which names the rank that hangs.
 _GLOO_MARGIN_SECS = 60
 
 
@@ -36,6 +36,7 @@ def init(enable_paisoar, stall_limit_secs=600):
 
   Raises:
     ImportError: `enable_paisoar` and no Horovod; the message names both remedies.
+    ValueError: the host has more ranks than GPUs.
   """
   global _hvd
   rank_to_be = int(line_utils.launched_rank()) if enable_paisoar else 0
@@ -150,7 +151,7 @@ def mean(tensor, compression='none'):
 
 
 def mean_of_all(tensors):
-  """Return the means of many small float32 tensors over all ranks, exchanged as one."""
+  """Return the means of many small float32 tensors of known shapes, exchanged as one."""
   if size() == 1 or not tensors:
     return tensors
   sizes = [tensor.shape.num_elements() for tensor in tensors]

@@ -46,7 +46,8 @@ class DatasetIterator:
     self.skipped = self.wait = self.place = None
 
   def get_next(self):
-    """Return a batch: images [batch, height, width, channels], labels [batch] int64.
+    """Return a batch: images [batch, height, width, channels], float32 or uint8 as the
+    preprocessing makes them, and labels [batch] int64; call it once.
 
     The variable `input_position` follows: a checkpoint holds how many records, over all
     ranks, training has taken.
@@ -59,7 +60,7 @@ class DatasetIterator:
       self.wait = tf.constant(0.0, tf.float64)
       self.place = tf.train.get_or_create_global_step() * size + cluster_utils.rank()
       return batch['image'], batch['label']
-    # The clock is not read here once more: one thread may begin to compute before it does so.
+    # The clock is not read here once more: with one thread the step may compute before it is.
     self.wait = tf.maximum(batch['ready'] - started, 0.0)
     self.skipped = tf.reduce_max(batch['skipped'])
     position = tf.get_variable('input_position', [], tf.int64, trainable=False,

@@ -128,8 +128,9 @@ class FiniteTrainingHook(tf.train.SessionRunHook):
                  'Lower --learning_rate, set --max_gradient_norm, or look at the data')
     if values['finite'] or (self._dynamic and values['loss_scale'] > 1e-3):
       return
+    other = '--use_fp16=False' if self._dynamic else '--loss_scale=0'
     self._fail(values, f'a gradient is not finite at loss scale {values["loss_scale"]:g}',
-               'Lower --learning_rate, set --max_gradient_norm, or use --loss_scale=0')
+               f'Lower --learning_rate, set --max_gradient_norm, or use {other}')
 
   def _fail(self, values, what, remedy):
     # The number of updates behind the weights that failed: an update with finite gradients

@@ -2,7 +2,7 @@
 from images.utils import name_utils
 from images.utils.tf1 import tf
 
-# name -> (class, {argument of the class: flag})
+# name -> (class, {argument of the class: flag}); flags.py lists the names as well.
 OPTIMIZERS = {
     'adadelta': (tf.train.AdadeltaOptimizer,
                  {'rho': 'adadelta_rho', 'epsilon': 'opt_epsilon'}),

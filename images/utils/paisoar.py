@@ -7,7 +7,8 @@ differ; in float32 it overflows at 2e19. A step whose gradient is not finite cha
 but the loss scale. With several micro-batches to a step, it all happens once, with their
 mean.
 """
-from images.utils import accumulation_utils, cluster_utils, loss_scale
+from images.utils import accumulation_utils, cluster_utils
+from images.utils.loss_scale import FixedLossScale, get_loss_scale
 from images.utils.tf1 import tf
 
 
@@ -18,7 +19,7 @@ class ReplicatedVarsOptimizer:
     loss_scale: what images.utils.loss_scale.get_loss_scale() gave.
     finite: scalar bool tensor, the verdict of a step; set by minimize().
     complete: scalar bool tensor, whether a run of the training operation has ended a step,
-      as all do but for those of the first micro-batches; set by minimize().
+      which of several micro-batches the last one does; set by minimize().
   """
 
   def __init__(self, optimizer, clip_norm=None, *, accumulate_steps=1,
@@ -36,10 +37,10 @@ class ReplicatedVarsOptimizer:
     self._clip_norm = clip_norm
     self._accumulate_steps = accumulate_steps
     self._compression = gradient_compression
-    self.loss_scale = loss_scale.FixedLossScale(1.0)
+    self.loss_scale = FixedLossScale(1.0)
     self.finite = self.complete = None
 
-  def compute_loss(self, loss_fn, loss_scale=1.0):  # noqa: F811 - the published name
+  def compute_loss(self, loss_fn, loss_scale=1.0):
     """Build the loss of this rank's batch.
 
     Args:
@@ -50,7 +51,7 @@ class ReplicatedVarsOptimizer:
     Returns:
       The loss, a scalar float32 tensor, not scaled.
     """
-    self.loss_scale = _get_loss_scale(loss_scale)
+    self.loss_scale = get_loss_scale(loss_scale)
     return tf.cast(loss_fn(), tf.float32)
 
   def minimize(self, loss, global_step=None, var_list=None):
@@ -62,7 +63,8 @@ class ReplicatedVarsOptimizer:
       var_list: the variables to train, by default all trainable ones.
 
     Raises:
-      ValueError: the loss depends on none of the variables.
+      ValueError: the loss depends on none of the variables, or UPDATE_OPS holds an update other
+        than by assign_sub.
     """
     gradients, variables = self._compute_gradients(loss, var_list)
     averages, differences = _moving_averages()
@@ -77,10 +79,12 @@ class ReplicatedVarsOptimizer:
 
   def _compute_gradients(self, loss, var_list):
     """Return the gradients of the scaled loss and their variables, two lists."""
-    with tf.control_dependencies([loss]):  # So that it reads the variables before the update.
+    # The backward pass begins with the scale, and with it only after the loss is there, whose
+    # variables are so read before the update.
+    with tf.control_dependencies([loss]):
       scale = tf.identity(self.loss_scale.value)
-    # No gates: the update waits for all gradients, for the sake of their norm, and gates
-    # before it would be a tenth of the graph of a large network.
+    # No gates: the update needs the norm of all gradients and so waits for them anyway; gates
+    # would add a tenth to the graph of a large network.
     pairs = self._optimizer.compute_gradients(
         loss, var_list, gate_gradients=tf.train.Optimizer.GATE_NONE, grad_loss=scale)
     pairs = [(tf.convert_to_tensor(gradient), variable) for gradient, variable in pairs
@@ -142,5 +146,3 @@ def _moving_averages():
     differences.append(operation.inputs[1])
   return averages, differences
 
-
-_get_loss_scale = loss_scale.get_loss_scale  # compute_loss() has an argument of that name.

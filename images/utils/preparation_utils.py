@@ -35,7 +35,7 @@ def preparer(parse_fn, preprocessing_fn, *, image_size, num_classes, seed, label
     paths, numbers, records = origins
     every = tf.range(tf.size(places))
     group = tf.data.Dataset.from_tensors((every, places, records))
-    # The graph has no try: what fails is missing in a dataset, and what stands behind is first.
+    # The graph has no try: the group that fails is left out, and the first element is the second's.
     tries = group.map(all_at_once).ignore_errors().concatenate(group.map(one_by_one))
     image, label, kept = tries.take(1).get_single_element()
     bad, _ = tf.raw_ops.ListDiff(x=every, y=kept)
