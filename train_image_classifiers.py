@@ -58,6 +58,7 @@ Plan = collections.namedtuple('Plan', [
     'learning_rate',  # before warm-up and decay
     'global_batch',  # images in a step over all ranks
     'total_steps',   # the global step at which training ends
+    'dtype',         # what the network computes in
 ])
 
 
@@ -104,7 +105,7 @@ def build_training(plan, global_step):
     train_op: the operation that makes a step.
     tensors: dict of what the hooks log and watch, as hooks_utils describes it.
   """
-  network_fn, preprocessing_fn, train_image_size = get_network_and_preprocessing()
+  network_fn, preprocessing_fn, train_image_size = get_network_and_preprocessing(plan.dtype)
   dataset_iterator = get_dataset_iterator(plan, preprocessing_fn, train_image_size)
   metrics = {}
 
@@ -166,14 +167,19 @@ def make_plan():
   num_samples = FLAGS.num_sample_per_epoch or sum(data_sources.counts)
   total_steps = min(FLAGS.stop_at_step, math.ceil(FLAGS.num_epochs * num_samples / global_batch))
   return Plan(output_dir, checkpoint, first_step, position, data_sources, num_samples,
-              FLAGS.learning_rate * scaling, global_batch, total_steps)
+              FLAGS.learning_rate * scaling, global_batch, total_steps, get_dtype())
 
 
-def get_network_and_preprocessing():
+def get_dtype():
+  """Return what the network computes in for the flags; call once, as it may warn."""
+  return precision_utils.compute_dtype(FLAGS.use_fp16, FLAGS.half_dtype)
+
+
+def get_network_and_preprocessing(dtype):
   """Return (network_fn, preprocessing_fn, image size in pixels) for the flags.
 
-  network_fn computes in half precision where the flags and the processor say so. It takes the
-  images of preprocessing_fn, whose last arithmetic is left to the device where it can be.
+  network_fn computes in `dtype`. It takes the images of preprocessing_fn, whose last arithmetic
+  is left to the device where it can be.
   """
   is_training = FLAGS.task_type in ['pretrain', 'finetune']
   network_fn = model_factory.get_network_fn(
@@ -184,7 +190,6 @@ def get_network_and_preprocessing():
   preprocessing_fn, on_device = preprocessing_factory.get_halves(
       FLAGS.preprocessing_name or FLAGS.model_name,
       is_training=is_training)
-  dtype = precision_utils.compute_dtype(FLAGS.use_fp16, FLAGS.half_dtype)
   compute = precision_utils.computing_in(dtype, network_fn)
   return (lambda images, **kwargs: compute(on_device(images), **kwargs), preprocessing_fn,
           FLAGS.train_image_size or network_fn.default_image_size)
@@ -268,20 +273,19 @@ def check_ranks(plan):
 
 def report_start(plan):
   """Log what is about to run."""
-  hosts = cluster_utils.hosts()
+  hosts = cluster_utils.hosts()  # All ranks take part.
   if not cluster_utils.is_chief():
     return
-  dtype = precision_utils.compute_dtype(FLAGS.use_fp16, FLAGS.half_dtype)
   logging.info('%s %s on %s: %d images in %d files', FLAGS.task_type, FLAGS.model_name,
                FLAGS.dataset_name, plan.num_samples, len(plan.data_sources.files))
   logging.info('ranks %d, hosts %s, transport %s, compute in %s', cluster_utils.size(), hosts,
-               cluster_utils.transport(), dtype.name)
+               cluster_utils.transport(), plan.dtype.name)
   logging.info('global batch %d, learning rate %g, flags set: %s', plan.global_batch,
                plan.learning_rate, ' '.join(flag.serialize() for flag in own_flags()
                                             if flag.value != flag.default) or 'none')
   logging.info('steps %d to %d, %s, run directory %s', plan.first_step, plan.total_steps,
                f'resuming {plan.checkpoint}' if plan.checkpoint else 'a new run', plan.output_dir)
-  if FLAGS.loss_scale == 1 and (dtype == tf.float16 or FLAGS.gradient_compression == 'fp16'):
+  if FLAGS.loss_scale == 1 and (plan.dtype == tf.float16 or FLAGS.gradient_compression == 'fp16'):
     logging.warning('--loss_scale=1 with gradients in float16, where small ones become zero: '
                     '--loss_scale=0 finds the scale and adapts it')
   if plan.total_steps < FLAGS.stop_at_step:
@@ -348,7 +352,7 @@ def evaluate():
   dataset_factory.check_labels(data_sources, FLAGS.num_classes, FLAGS.labels_offset)
   cluster_utils.check_agreement('data', dataset_factory.facts(data_sources))
   with tf.Graph().as_default():
-    network_fn, preprocessing_fn, image_size = get_network_and_preprocessing()
+    network_fn, preprocessing_fn, image_size = get_network_and_preprocessing(get_dtype())
     iterator = dataset_factory.get_evaluation_iterator(
         FLAGS.dataset_name,
         image_size,
@@ -380,7 +384,7 @@ def predict():
     raise FileNotFoundError(f'--dataset_dir={FLAGS.dataset_dir} has no {tfrecord.LABELS}, which '
                             'names the classes: leave the flag out to see their numbers')
   with tf.Graph().as_default():
-    network_fn, preprocessing_fn, size = get_network_and_preprocessing()
+    network_fn, preprocessing_fn, size = get_network_and_preprocessing(get_dtype())
     batch, images = inference_utils.image_batches(
         files, lambda encoded: preprocessing_fn(encoded, size, size), FLAGS.batch_size)
     logits, _ = network_fn(images)
@@ -400,7 +404,7 @@ def export():
     return  # The others would write to the same directory.
   path, output_dir = get_checkpoint()
   with tf.Graph().as_default():
-    network_fn, preprocessing_fn, size = get_network_and_preprocessing()
+    network_fn, preprocessing_fn, size = get_network_and_preprocessing(get_dtype())
     encoded = tf.placeholder(tf.string, [None], name='images')
     with tf.device('/cpu:0'):
       images = inference_utils.decoded_batch(
@@ -408,6 +412,7 @@ def export():
     logits, _ = network_fn(images)
     export_dir = inference_utils.export(encoded, tf.cast(logits, tf.float32), path,
                                         os.path.join(output_dir, 'saved_model'),
+                                        labels_offset=FLAGS.labels_offset,
                                         **get_session_options())
   logging.info('SavedModel of %s written to %s', path, export_dir)
 

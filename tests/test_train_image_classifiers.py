@@ -7,7 +7,7 @@ import socket
 import numpy as np
 import pytest
 
-from images.utils import cluster_utils
+from images.utils import cluster_utils, precision_utils
 from images.utils.tf1 import tf
 from tests import command_line
 from tests.utils.test_checkpoint_utils import save
@@ -238,6 +238,12 @@ def test_epochs_end_training_too(data, tmp_path, caplog):
 def test_float16_without_a_loss_scale(tmp_path, caplog, values, warned):
   command_line.main(dataset_name='mock', output_dir=tmp_path, stop_at_step=1, **values)
   assert ('--loss_scale=0 finds the scale and adapts it' in caplog.text) == warned
+
+
+def test_a_processor_without_half_precision_is_told_of_once(tmp_path, caplog, monkeypatch):
+  monkeypatch.setattr(precision_utils, '_cpu_flags', lambda: {'avx2'})
+  command_line.main(dataset_name='mock', output_dir=tmp_path, stop_at_step=1, use_fp16=True)
+  assert caplog.text.count('no half-precision instructions') == 1
 
 
 def test_without_output_dir_every_run_has_a_new_one(tmp_path, monkeypatch):

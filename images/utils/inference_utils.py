@@ -51,7 +51,7 @@ def classify(paths, logits, checkpoint, *, class_names=None, labels_offset=0, co
     logits: float32 [batch, classes], what the network says to image_batches().
     checkpoint: string, path of the checkpoint with the network's variables.
     class_names: list of strings, or None to give the classes as numbers.
-    labels_offset: int, class k of the network has the name number k + labels_offset.
+    labels_offset: int, class k of the network has the label k + labels_offset.
     config: tf.ConfigProto.
     use_ema_weights: bool, as of checkpoint_utils.stored_names().
   """
@@ -100,18 +100,20 @@ def decoded_batch(encoded, preprocess):
   return tf.map_fn(function, encoded, fn_output_signature=function.outputs[0].dtype)
 
 
-def export(encoded, logits, checkpoint, export_dir, *, config=None, use_ema_weights=False):
+def export(encoded, logits, checkpoint, export_dir, *, labels_offset=0, config=None,
+           use_ema_weights=False):
   """Write a SavedModel from encoded images to probabilities.
 
   Its signature `serving_default` takes 'images', a string tensor [batch] of encoded JPEG,
   PNG, GIF or BMP bytes, and gives 'probabilities', float32 [batch, classes], and 'classes',
-  int64 [batch], the likeliest ones.
+  int64 [batch], the labels of the likeliest ones, as the data has them.
 
   Args:
     encoded: the placeholder of the images.
     logits: float32 [batch, classes].
     checkpoint: string, path of the checkpoint with the network's variables.
     export_dir: string, a directory that does not exist yet.
+    labels_offset: int, class k of the network has the label k + labels_offset.
     config: tf.ConfigProto.
     use_ema_weights: bool, as of checkpoint_utils.stored_names().
 
@@ -120,7 +122,8 @@ def export(encoded, logits, checkpoint, export_dir, *, config=None, use_ema_weig
   """
   if tf.io.gfile.exists(export_dir):
     raise FileExistsError(f'{export_dir} exists: move it away, or choose another --output_dir')
-  outputs = {'probabilities': tf.nn.softmax(logits), 'classes': tf.argmax(logits, axis=1)}
+  outputs = {'probabilities': tf.nn.softmax(logits),
+             'classes': tf.argmax(logits, axis=1) + labels_offset}
   with restored_session(checkpoint, config, use_ema_weights=use_ema_weights) as session:
     partial = export_dir + '.partial'
     if tf.io.gfile.exists(partial):

@@ -127,7 +127,8 @@ def test_the_saved_model_takes_encoded_images(tmp_path, checkpoint, photos):
   with tf.Graph().as_default():
     encoded = tf.placeholder(tf.string, [None])
     logits = network(inference_utils.decoded_batch(encoded, preprocess))
-    assert inference_utils.export(encoded, logits, checkpoint, export_dir) == export_dir
+    assert export_dir == inference_utils.export(encoded, logits, checkpoint, export_dir,
+                                                labels_offset=3)
     with pytest.raises(FileExistsError, match='saved_model exists'):
       inference_utils.export(encoded, logits, checkpoint, export_dir)
   with tf.Graph().as_default(), tf.Session() as session:
@@ -138,4 +139,4 @@ def test_the_saved_model_takes_encoded_images(tmp_path, checkpoint, photos):
         [signature.outputs['probabilities'].name, signature.outputs['classes'].name],
         {signature.inputs['images'].name: images})
   np.testing.assert_allclose(probabilities, [expected(DARK), expected(BRIGHT)], rtol=1e-5)
-  assert classes.tolist() == [1, 1]
+  assert classes.tolist() == [4, 4]
