@@ -1,5 +1,6 @@
 """The data sets by name: their files, and the iterators that read them."""
 import collections
+import glob
 import os
 import re
 
@@ -49,14 +50,15 @@ def get_data_sources(dataset_name, dataset_dir, file_names=None, *, is_training=
   flag, attribute = ('train_files', 'TRAIN_FILES') if is_training else ('eval_files', 'TEST_FILES')
   if not dataset_dir:
     raise ValueError(f'--dataset_dir is needed with --dataset_name={dataset_name}')
-  if file_names is None:
+  if not file_names:
     patterns = getattr(dataset, attribute, [])
   else:
     patterns = [pattern.strip() for pattern in file_names.split(',') if pattern.strip()]
   if not patterns:
     raise ValueError(f'--{flag} is needed: the data set {dataset_name!r} has no list of its own')
-  files = [path for pattern in patterns for path in _expand(dataset_dir, pattern, flag)]
-  if file_names is None:
+  found = [path for pattern in patterns for path in _expand(dataset_dir, pattern, flag)]
+  files = list(dict.fromkeys(found))  # Patterns may overlap.
+  if not file_names:
     _check_complete(files, flag)
   manifest = tfrecord.read_manifest(dataset_dir)
   return DataSources(files, tfrecord.record_counts(files, manifest, flag), manifest)
@@ -82,7 +84,7 @@ def _expand(dataset_dir, pattern, flag):
   path = os.path.join(dataset_dir, pattern)
   if not any(character in pattern for character in '*?['):
     return [path]
-  found = sorted(tf.io.gfile.glob(path))
+  found = sorted(tf.io.gfile.glob(os.path.join(glob.escape(dataset_dir), pattern)))
   if not found:
     raise FileNotFoundError(
         f'no file matches {path}: check --dataset_dir and --{flag}, or make the data set with '

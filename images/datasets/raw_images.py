@@ -19,6 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageChops, UnidentifiedImageError
 
+_PNG_END = b'IEND\xaeB`\x82'  # The name of the last chunk, and its checksum.
+
 
 class BadImageError(ValueError):
   """An image that cannot be decoded; the message is the reason."""
@@ -79,9 +81,13 @@ def _standardize(image, content):
 
 
 def _is_plain_png(image, content):
-  """Return whether a PNG is grey or RGB, with 8 bits and no transparent colour."""
+  """Return whether a PNG is whole, grey or RGB, with 8 bits and no transparent colour.
+
+  Of one that is cut short near its end Pillow has all pixels, TensorFlow would refuse it.
+  """
   bit_depth = content[24]  # 8 bytes signature, 8 bytes chunk header, width, height, depth
-  return image.mode in ('RGB', 'L') and bit_depth == 8 and 'transparency' not in image.info
+  return (image.mode in ('RGB', 'L') and bit_depth == 8 and 'transparency' not in image.info
+          and _PNG_END in content)
 
 
 def _to_rgb(image):

@@ -1,4 +1,5 @@
 """The data sets by name: which files there are, and batches of them."""
+import shutil
 import types
 
 import numpy as np
@@ -54,6 +55,20 @@ def test_files_by_name_and_by_pattern(cifar10):
       ['cifar10_test.tfrecord', 'cifar10_train.tfrecord'], [2, 4])
   assert sources(cifar10, 'cifar10_t[er][sa]*') == (
       ['cifar10_test.tfrecord', 'cifar10_train.tfrecord'], [2, 4])
+
+
+def test_a_file_that_two_patterns_match_counts_once(cifar10):
+  assert sources(cifar10, 'cifar10_test.tfrecord,*.tfrecord') == (
+      ['cifar10_test.tfrecord', 'cifar10_train.tfrecord'], [2, 4])
+
+
+def test_a_directory_with_characters_of_patterns(cifar10, tmp_path):
+  folder = shutil.copytree(cifar10, tmp_path / 'a [1]*')
+  assert sources(str(folder), '*train*') == (['cifar10_train.tfrecord'], [4])
+
+
+def test_an_empty_list_of_files_is_none(cifar10):
+  assert sources(cifar10, '') == sources(cifar10)
 
 
 def test_mock_has_no_files_and_is_as_large_as_imagenet():

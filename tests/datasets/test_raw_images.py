@@ -84,6 +84,13 @@ def test_16_bit_rgb_keeps_the_upper_8():
   np.testing.assert_array_equal(as_png(sixteen_bit_rgb_png(values)), values // 256)
 
 
+@pytest.mark.parametrize('missing', [1, 8, 12])
+def test_a_png_without_its_very_end_is_made_whole(missing):
+  """Its pixels are all there, but TensorFlow would refuse it."""
+  whole = image_bytes(pixels(6, 9, 3), 'png')
+  np.testing.assert_array_equal(as_png(whole[:-missing]), pixels(6, 9, 3))
+
+
 def test_transparency_is_laid_on_white():
   rgba = np.zeros((1, 3, 4), np.uint8)
   rgba[0] = [[10, 20, 30, 255], [10, 20, 30, 0], [0, 0, 0, 51]]
