@@ -35,6 +35,7 @@ from images.utils import (
     optimizer_utils,
     paisoar,
     precision_utils,
+    progress_utils,
     run_utils,
     stall_utils,
     stop_utils,
@@ -67,8 +68,9 @@ def train():
   stop_utils.leave_at_signal()
   plan = make_plan()
   if plan.first_step >= plan.total_steps:
-    logging.info('%s has reached step %d of %d, nothing is left to do: raise --stop_at_step or '
-                 'choose another --output_dir', plan.output_dir, plan.first_step, plan.total_steps)
+    limit = 'stop_at_step' if plan.total_steps == FLAGS.stop_at_step else 'num_epochs'
+    logging.info('%s has reached step %d of %d, nothing is left to do: raise --%s or choose '
+                 'another --output_dir', plan.output_dir, plan.first_step, plan.total_steps, limit)
     return
   report_start(plan)
   with run_utils.owned(plan.output_dir), tf.Graph().as_default():
@@ -132,7 +134,8 @@ def build_training(plan, global_step):
       optimizer, clip_norm=FLAGS.max_gradient_norm, accumulate_steps=FLAGS.accumulate_steps,
       gradient_compression=FLAGS.gradient_compression)
   loss = opt.compute_loss(loss_fn, loss_scale=FLAGS.loss_scale)
-  network_variables = tf.model_variables()
+  # Those that a network has made without TF-Slim are trained all the same.
+  network_variables = list(dict.fromkeys(tf.model_variables() + tf.trainable_variables()))
   train_op = opt.minimize(loss, global_step=global_step,
                           var_list=misc_utils.scope_variables(FLAGS.trainable_scopes))
 
@@ -140,9 +143,9 @@ def build_training(plan, global_step):
     load_finetune_checkpoint(plan, network_variables)
   if FLAGS.print_model_statistics and cluster_utils.is_chief():
     logging.info('trainable variables:\n%s', misc_utils.model_statistics(tf.trainable_variables()))
-  return train_op, hooks_utils.progress_tensors(
+  return train_op, progress_utils.progress_tensors(
       train_op, opt, loss=loss, learning_rate=learning_rate, skipped=dataset_iterator.skipped,
-      wait=dataset_iterator.wait, **metrics)
+      allowed=dataset_iterator.allowed, wait=dataset_iterator.wait, **metrics)
 
 
 def make_plan():
@@ -186,7 +189,8 @@ def get_network_and_preprocessing(dtype):
       FLAGS.model_name,
       num_classes=FLAGS.num_classes,
       weight_decay=FLAGS.weight_decay,
-      is_training=is_training)
+      is_training=is_training,
+      has_auxiliary_head=is_training)
   preprocessing_fn, on_device = preprocessing_factory.get_halves(
       FLAGS.preprocessing_name or FLAGS.model_name,
       is_training=is_training)
@@ -292,7 +296,8 @@ def report_start(plan):
     logging.info('--num_epochs=%d ends training before --stop_at_step=%d', FLAGS.num_epochs,
                  FLAGS.stop_at_step)
   if plan.checkpoint:
-    run_utils.warn_of_changes(plan.output_dir, own_values(), ranks=cluster_utils.size())
+    run_utils.warn_of_changes(plan.output_dir, own_values(), ranks=cluster_utils.size(),
+                              files=records_of_files(plan))
 
 
 def own_flags():
@@ -339,7 +344,12 @@ def write_record(plan, step):
       FLAGS.flag_values_dict(),
       step=step,
       total_steps=plan.total_steps,
-      files=dict(zip(plan.data_sources.files, plan.data_sources.counts)))
+      files=records_of_files(plan))
+
+
+def records_of_files(plan):
+  """Return the numbers of records of the training files, a dict by their paths."""
+  return dict(zip(plan.data_sources.files, plan.data_sources.counts))
 
 
 def evaluate():
@@ -368,7 +378,8 @@ def evaluate():
     logits, _ = network_fn(batch['image'])
     with error_utils.explained(data_sources.files, output_dir):
       result = evaluation_utils.evaluate(
-          iterator, batch, tf.cast(logits, tf.float32), path, **get_session_options())
+          iterator, batch, tf.cast(logits, tf.float32), path,
+          max_bad_fraction=FLAGS.max_bad_fraction, **get_session_options())
   if cluster_utils.is_chief():
     evaluation_utils.report({**result, 'flags': own_values()}, output_dir)
 

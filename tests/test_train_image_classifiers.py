@@ -183,7 +183,11 @@ def test_nothing_is_left_to_do(lenet, data, caplog):
   caplog.set_level('INFO', 'absl')
   for stop_at_step in (STEPS, STEPS - 3):
     command_line.main(dataset_dir=data, output_dir=output_dir, stop_at_step=stop_at_step)
-    assert f'has reached step 5 of {stop_at_step}, nothing is left to do' in caplog.text
+    assert (f'has reached step 5 of {stop_at_step}, nothing is left to do: raise --stop_at_step'
+            in caplog.text)
+  command_line.main(dataset_dir=data, output_dir=output_dir, stop_at_step=100, num_epochs=1,
+                    batch_size=20)
+  assert 'has reached step 5 of 2, nothing is left to do: raise --num_epochs' in caplog.text
 
 
 def test_unusual_values(tmp_path, monkeypatch, caplog):

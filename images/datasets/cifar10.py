@@ -16,14 +16,10 @@ CLASSES = ['airplane', 'automobile', 'bird', 'cat', 'deer',
 SIZES = {'train': 50000, 'test': 10000}
 TRAIN_FILES = ['cifar10_train.tfrecord']
 TEST_FILES = ['cifar10_test.tfrecord']
+parse_fn = tfrecord.parse_example
 
 URL = 'https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz'
 _BATCHES = {'train': [f'data_batch_{k}' for k in range(1, 6)], 'test': ['test_batch']}
-
-
-def parse_fn(example):
-  """Return the encoded image (scalar string) and the label (scalar int64) of an example."""
-  return tfrecord.parse_example(example)
 
 
 def read_raw(dataset_dir, *, source_dir=None):

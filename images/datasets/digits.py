@@ -12,11 +12,7 @@ from images.datasets.raw_data import ConversionError, RawData, Split, from_array
 SIZES = {'train': 1437, 'test': 360}
 TRAIN_FILES = ['digits_train.tfrecord']
 TEST_FILES = ['digits_test.tfrecord']
-
-
-def parse_fn(example):
-  """Return the encoded image (scalar string) and the label (scalar int64) of an example."""
-  return tfrecord.parse_example(example)
+parse_fn = tfrecord.parse_example
 
 
 def read_raw(dataset_dir, *, source_dir=None):

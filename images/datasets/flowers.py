@@ -9,13 +9,9 @@ CLASSES = ['daisy', 'dandelion', 'roses', 'sunflowers', 'tulips']
 SIZES = {'train': 3320, 'test': 350}
 TRAIN_FILES = [f'flowers_train_{k:05d}-of-00005.tfrecord' for k in range(5)]
 TEST_FILES = [f'flowers_validation_{k:05d}-of-00005.tfrecord' for k in range(5)]
+parse_fn = tfrecord.parse_example
 
 URL = 'https://storage.googleapis.com/download.tensorflow.org/example_images/flower_photos.tgz'
-
-
-def parse_fn(example):
-  """Return the encoded image (scalar string) and the label (scalar int64) of an example."""
-  return tfrecord.parse_example(example)
 
 
 def read_raw(dataset_dir, *, source_dir=None):

@@ -14,12 +14,8 @@ from images.datasets.raw_data import (
 
 TRAIN_FILES = ['image_folder_train_*-of-*.tfrecord']
 TEST_FILES = ['image_folder_test_*-of-*.tfrecord']
+parse_fn = tfrecord.parse_example
 _TEST_FOLDERS = ('test', 'validation', 'val')
-
-
-def parse_fn(example):
-  """Return the encoded image (scalar string) and the label (scalar int64) of an example."""
-  return tfrecord.parse_example(example)
 
 
 def read_raw(dataset_dir, *, source_dir=None, num_shards=5, validation_fraction=0.0):

@@ -10,14 +10,10 @@ CLASSES = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight
 SIZES = {'train': 60000, 'test': 10000}
 TRAIN_FILES = ['mnist_train.tfrecord']
 TEST_FILES = ['mnist_test.tfrecord']
+parse_fn = tfrecord.parse_example
 
 URL = 'https://storage.googleapis.com/cvdf-datasets/mnist/'
 _PREFIXES = {'train': 'train', 'test': 't10k'}
-
-
-def parse_fn(example):
-  """Return the encoded image (scalar string) and the label (scalar int64) of an example."""
-  return tfrecord.parse_example(example)
 
 
 def read_raw(dataset_dir, *, source_dir=None):

@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import re
 
 from images.datasets.framing import CorruptRecordError, count_records, find_corruption
 from images.utils.tf1 import tf
@@ -39,6 +40,9 @@ def parse_example(example):
   with tf.device('/cpu:0'):
     features = tf.parse_single_example(example, features=_FEATURES)
     return features['image/encoded'], features['image/class/label']
+
+
+parse_example.features = _FEATURES  # For preparation_utils: what every record has to hold.
 
 
 def make_example(encoded, label, *, image_format, height, width, filename=''):
@@ -129,12 +133,19 @@ def write_labels(dataset_dir, classes):
 
 
 def read_labels(dataset_dir):
-  """Return the class names of labels.txt, in the order of their labels; None without the file."""
+  """Return the class names of labels.txt, a dict by their labels; None without the file.
+
+  Lines that do not all begin with a number count from 0.
+  """
   path = os.path.join(dataset_dir, LABELS)
   if not tf.io.gfile.exists(path):
     return None
   with tf.io.gfile.GFile(path) as file:
-    return [line.split(':', 1)[-1] for line in file.read().splitlines()]
+    lines = file.read().splitlines()
+  found = [re.fullmatch(r'(\d+):(.*)', line) for line in lines]
+  if not all(found):
+    return dict(enumerate(lines))
+  return {int(match[1]): match[2] for match in found}
 
 
 def write_manifest(dataset_dir, manifest):

@@ -1,5 +1,6 @@
 """Finds a network and its arg scope by name."""
 import functools
+import inspect
 
 from images.models import (
     alexnet,
@@ -94,7 +95,8 @@ arg_scopes_map = {
 }
 
 
-def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False):
+def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
+                   has_auxiliary_head=True):
   """Return the network called `name`, with its arguments filled in.
 
   Args:
@@ -102,6 +104,8 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False):
     num_classes: integer, width of the logits; 0 for features instead of logits.
     weight_decay: factor of the L2 losses of the weights.
     is_training: whether dropout acts and batch norm learns.
+    has_auxiliary_head: whether a network that has an auxiliary head gets it; its weights
+      depend on the image size.
 
   Returns:
     A function `network_fn(images, seed=None, **kwargs) -> (logits, end_points)` with the
@@ -112,6 +116,8 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False):
     ValueError: no network has this name; from network_fn: it returns something else.
   """
   network = name_utils.lookup(models_map, name, 'model (--model_name)')
+  if not has_auxiliary_head and 'create_aux_logits' in inspect.signature(network).parameters:
+    network = functools.partial(network, create_aux_logits=False)
 
   @functools.wraps(network)
   def network_fn(images, seed=None, **kwargs):

@@ -38,6 +38,25 @@ def every(steps, tensors, update):
   return tf.cond(complete, update_and_clear, lambda: tf.constant(True)), complete
 
 
+class StepMeans:
+  """What hooks see of a step: the means of loss and accuracy over its micro-batches."""
+
+  def __init__(self):
+    self._runs = []
+
+  def add(self, values):
+    """Take in the `values` of a run, a dict; return those of the step once it is complete.
+
+    Before it is complete, return None.
+    """
+    self._runs.append(values)
+    if not values.get('complete', True):
+      return None
+    runs, self._runs = self._runs, []
+    return {**values, **{name: sum(run[name] for run in runs) / len(runs)
+                         for name in ('loss', 'accuracy') if name in values}}
+
+
 def _local_getter(getter, *args, **kwargs):
   return getter(*args, **{**kwargs, 'collections': [tf.GraphKeys.LOCAL_VARIABLES],
                           'trainable': False})

@@ -1,4 +1,5 @@
 """Finds checkpoints on disk and tells what they hold."""
+import contextlib
 import os
 import re
 
@@ -15,14 +16,15 @@ def checkpoint_path(model_dir, ckpt_file_name):
   within model_dir, or None for itself, whose newest checkpoint is meant.
 
   Raises:
-    ValueError: no model_dir.
+    ValueError: no model_dir, or a path that TensorFlow takes for a pattern.
     FileNotFoundError: no such checkpoint; the message names those that are there.
   """
   if not model_dir:
     raise ValueError('--model_dir is needed: the directory of the checkpoint')
   path = os.path.join(model_dir, ckpt_file_name) if ckpt_file_name else model_dir
+  check_is_no_pattern(path)
   if tf.io.gfile.isdir(path):
-    newest = tf.train.latest_checkpoint(path)
+    newest = newest_in(path)
     if newest is None:
       raise FileNotFoundError(f'no checkpoint in {path} (--model_dir, --ckpt_file_name); files: '
                               f'{_names_in(path)}')
@@ -39,6 +41,30 @@ def checkpoint_path(model_dir, ckpt_file_name):
 def _names_in(directory):
   names = sorted(tf.io.gfile.listdir(directory)) if tf.io.gfile.isdir(directory) else []
   return ', '.join(names[:20]) or 'none'
+
+
+def check_is_no_pattern(path):
+  """Raise ValueError where TensorFlow would not find the checkpoints that it saves at `path`."""
+  if re.search(r'[*?\[\\]', path):
+    raise ValueError(f'{path!r} has a character of patterns (* ? [ \\), which TensorFlow does not '
+                     'find again in the path of a checkpoint: choose another directory')
+
+
+def named_in(directory):
+  """Return the path of the checkpoint that the file `checkpoint` in `directory` names, or None.
+
+  None also where that is not there, as after a kill between the two writes, or where somebody
+  has removed it.
+  """
+  with contextlib.suppress(ValueError):  # The file is empty.
+    return tf.train.latest_checkpoint(directory)
+
+
+def newest_in(directory):
+  """Return the path of the newest checkpoint in `directory`, named there or not, or None."""
+  steps = saved_steps(directory)
+  last = os.path.join(directory, f'model.ckpt-{steps[-1]}') if steps else None
+  return named_in(directory) or last
 
 
 def saved_steps(output_dir):

@@ -26,6 +26,8 @@ class DatasetIterator:
   Attributes:
     skipped: scalar int64 tensor after get_next(), the number of undecodable images that
       this rank has skipped since it started; None for mock data.
+    allowed: scalar float64 tensor after get_next(), how many all ranks together may have skipped;
+      None for mock data.
     wait: scalar float64 tensor after get_next(), the seconds that a step waits for its batch:
       from the step's beginning until the batch was prepared; 0 for mock data.
     place: scalar int64 tensor after get_next(), the place of the batch's last record in the
@@ -33,9 +35,9 @@ class DatasetIterator:
   """
 
   def __init__(self, dataset):
-    """Iterate over `dataset` of dicts with 'image' and 'label', and from files 'place' (in
-    the stream of all ranks), 'skipped' and 'ready' (when it was). Where there is a GPU, the next
-    batch is copied to it during a step."""
+    """Iterate over `dataset` of dicts with 'image' and 'label', and from files 'place' (in the
+    stream of all ranks), 'skipped', 'allowed' and 'ready' (when it was). Where there is a GPU, the
+    next batch is copied to it during a step."""
     self._device = device_utils.accelerator() or '/cpu:0'
     if device_utils.accelerator():
       dataset = dataset.apply(tf.data.experimental.prefetch_to_device(self._device, 1))
@@ -43,7 +45,7 @@ class DatasetIterator:
       self._iterator = tf.data.make_initializable_iterator(dataset)
     # MonitoredTrainingSession runs this collection when it makes a session.
     tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, self._iterator.initializer)
-    self.skipped = self.wait = self.place = None
+    self.skipped = self.allowed = self.wait = self.place = None
 
   def get_next(self):
     """Return a batch: images [batch, height, width, channels], float32 or uint8 as the
@@ -62,7 +64,7 @@ class DatasetIterator:
       return batch['image'], batch['label']
     # The clock is not read here once more: with one thread the step may compute before it is.
     self.wait = tf.maximum(batch['ready'] - started, 0.0)
-    self.skipped = tf.reduce_max(batch['skipped'])
+    self.skipped, self.allowed = tf.reduce_max(batch['skipped']), tf.reduce_max(batch['allowed'])
     position = tf.get_variable('input_position', [], tf.int64, trainable=False,
                                initializer=tf.zeros_initializer())
     self.place = tf.reduce_max(batch['place'])
@@ -130,7 +132,7 @@ def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, 
       labels_offset=labels_offset)
   dataset = dataset.map(prepare, num_parallel_calls=min(num_parallel_batches,
                                                         num_preprocessing_threads))
-  dataset = preparation_utils.count_bad(dataset, max_bad_fraction, max(1, sum(counts) // size))
+  dataset = preparation_utils.count_bad(dataset, max_bad_fraction, sum(counts), size)
   dataset = dataset.map(preparation_utils.good_ones)
   dataset = dataset.rebatch(batch_size, drop_remainder=True)
   dataset = dataset.map(lambda batch: {**batch, 'ready': tf.timestamp()})
@@ -157,7 +159,7 @@ def evaluation_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size
       parse_fn, preprocessing_fn, image_size=image_size, num_classes=num_classes, seed=0,
       labels_offset=labels_offset)
   dataset = dataset.map(prepare, num_parallel_calls=num_preprocessing_threads)
-  dataset = preparation_utils.count_bad(dataset, max_bad_fraction, max(1, sum(counts) // size))
+  dataset = preparation_utils.count_bad(dataset, max_bad_fraction, sum(counts), size)
   dataset = dataset.map(preparation_utils.with_bad_ones).prefetch(tf.data.AUTOTUNE)
   return tf.data.make_initializable_iterator(
       dataset.with_options(_options(num_preprocessing_threads)))

@@ -80,7 +80,7 @@ def last_checkpoint(output_dir, bad_step=None):
     output_dir: string, the directory of the run.
     bad_step: int, the global step of the weights with which training failed, or None.
   """
-  path = tf.train.latest_checkpoint(output_dir)
+  path = checkpoint_utils.newest_in(output_dir)
   if not path:
     return 'no checkpoint was written yet'
   newest = f'the newest checkpoint, {path}, '

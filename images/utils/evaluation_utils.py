@@ -9,7 +9,8 @@ from images.utils.tf1 import tf
 RESULT = 'evaluation.json'
 
 
-def evaluate(iterator, batch, logits, checkpoint, *, config=None, use_ema_weights=False):
+def evaluate(iterator, batch, logits, checkpoint, *, max_bad_fraction=1.0, config=None,
+             use_ema_weights=False):
   """Return the result of running through `iterator`, the same dict on every rank.
 
   Args:
@@ -19,6 +20,7 @@ def evaluate(iterator, batch, logits, checkpoint, *, config=None, use_ema_weight
     logits: float32 [batch, classes], what the network says to the batch.
     checkpoint: string, path of the checkpoint with the network's variables; only the chief
       needs to see it.
+    max_bad_fraction: float, of the images that may be undecodable.
     config: tf.ConfigProto.
     use_ema_weights: bool, as of checkpoint_utils.stored_names().
 
@@ -27,7 +29,8 @@ def evaluate(iterator, batch, logits, checkpoint, *, config=None, use_ema_weight
     'top_1', 'top_5', fractions of the images; 'checkpoint' and its 'step'.
 
   Raises:
-    ValueError: the checkpoint does not fit the network, or there are no images.
+    ValueError: the checkpoint does not fit the network, there are no images, or too many of them
+      cannot be decoded.
   """
   good, labels = batch['good'], batch['label']
   counts = tf.stack([tf.math.count_nonzero(chosen) for chosen in (
@@ -42,7 +45,7 @@ def evaluate(iterator, batch, logits, checkpoint, *, config=None, use_ema_weight
         break
       totals = [int(a + b) for a, b in zip(totals, of_batch)]
       stall_utils.move()
-  return _summarize(cluster_utils.gather_objects(totals), checkpoint)
+  return _summarize(cluster_utils.gather_objects(totals), checkpoint, max_bad_fraction)
 
 
 def _restored_session(checkpoint, config, use_ema_weights):
@@ -69,11 +72,14 @@ def _in_top_k(logits, labels, k):
   return found & tf.reduce_all(tf.is_finite(logits), axis=1)
 
 
-def _summarize(counts_of_ranks, checkpoint):
+def _summarize(counts_of_ranks, checkpoint, max_bad_fraction):
   """Return the result for the [images, top-1, top-5, skipped] of every rank."""
   images, top_1, top_5, skipped = (sum(counts) for counts in zip(*counts_of_ranks))
   if not images:
     raise ValueError('the evaluation files have no image that can be decoded')
+  if skipped > max_bad_fraction * (images + skipped):
+    raise ValueError(f'undecodable images: {skipped} of {images + skipped}, more than '
+                     f'--max_bad_fraction={max_bad_fraction} allows')
   step = cluster_utils.broadcast_object(_step(checkpoint) if cluster_utils.is_chief() else None)
   return {'images': images, 'top_1_count': top_1, 'top_5_count': top_5, 'skipped': skipped,
           'top_1': top_1 / images, 'top_5': top_5 / images, 'checkpoint': checkpoint, 'step': step}

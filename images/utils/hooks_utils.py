@@ -6,7 +6,14 @@ import time
 
 from absl import logging
 
-from images.utils import cluster_utils, name_utils, stall_utils, stop_utils, summary_utils
+from images.utils import (
+    accumulation_utils,
+    cluster_utils,
+    name_utils,
+    stall_utils,
+    stop_utils,
+    summary_utils,
+)
 from images.utils.error_utils import TrainingError, last_checkpoint
 from images.utils.tf1 import tf
 
@@ -21,43 +28,6 @@ Run = collections.namedtuple('Run', [
 
 # Share of a step that may pass in waiting for images; the log warns where it rises above.
 _MUCH_WAITING = 0.05
-
-
-def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, skipped=None,
-                     wait=None):
-  """Return the dict of tensors that hooks watch; loss, accuracy and wait are means over ranks.
-
-  With them travels whether a rank asks all others to stop, as stop_utils describes it, and
-  whose loss is not finite: 'lost', bool [ranks].
-
-  Args:
-    train_op: operation of a step, what opt.minimize() returned.
-    opt: ReplicatedVarsOptimizer.
-    loss, accuracy, learning_rate: scalar float tensors.
-    wait: scalar float tensor, seconds that the step has waited for its images, or None.
-    skipped: scalar integer tensor, undecodable images of this rank so far, or None; all ranks'
-      together in the dict.
-  """
-  request = tf.placeholder_with_default(0.0, [], name='stop_request')
-  lost = tf.cast(~tf.is_finite(loss), tf.float32) * tf.one_hot(
-      cluster_utils.rank(), cluster_utils.size())
-  shared = {'loss': loss, 'stop': request, 'lost': lost}
-  if accuracy is not None:
-    shared['accuracy'] = accuracy
-  if wait is not None:
-    shared['wait'] = tf.cast(wait, tf.float32)
-  if skipped is not None:
-    shared['skipped'] = tf.cast(skipped, tf.float32)
-  means = dict(zip(shared, cluster_utils.mean_of_all(list(shared.values()))))
-  tensors = dict(means, stop=means['stop'] > 0, stop_request=request, lost=means['lost'] > 0,
-                 learning_rate=learning_rate, finite=opt.finite, complete=opt.complete,
-                 loss_scale=opt.loss_scale.value, dynamic=opt.loss_scale.is_dynamic)
-  if skipped is not None:
-    of_all = tf.round(means['skipped'] * cluster_utils.size())
-    tensors['skipped'] = tf.cast(of_all, tf.int64)
-  with tf.control_dependencies([train_op]):
-    tensors['step'] = tf.identity(tf.train.get_global_step().read_value())
-  return tensors
 
 
 def get_hooks(names, run):
@@ -143,11 +113,12 @@ class FiniteTrainingHook(tf.train.SessionRunHook):
 class LoggingTensorHook(tf.train.SessionRunHook):
   """Logs how training goes, every so many steps and at the last one.
 
-  Loss, accuracy and learning rate are those of the step; images/s counts all ranks.
+  Loss, accuracy and learning rate are those of the step, of all ranks and micro-batches;
+  images/s counts all ranks.
   """
 
   def __init__(self, tensors, *, every_n_iters, total_steps, global_batch):
-    """Log of `tensors` 'step' and 'loss', and where they are there, 'accuracy',
+    """Log these entries of `tensors`: 'step' and 'loss', and where they are there, 'accuracy',
     'learning_rate', 'loss_scale' if it adapts, 'skipped' undecodable images, 'wait', the
     seconds that a run has waited for its images, and 'complete', whether it ends a step."""
     shown = ['step', 'complete', 'loss', 'accuracy', 'learning_rate', 'skipped', 'wait']
@@ -156,6 +127,7 @@ class LoggingTensorHook(tf.train.SessionRunHook):
     self._every_n_iters = every_n_iters
     self._total_steps = total_steps
     self._global_batch = global_batch
+    self._means = accumulation_utils.StepMeans()
     self._values = self._logged_step = self._started = None
     self._waited, self._waits = 0.0, False
 
@@ -163,10 +135,11 @@ class LoggingTensorHook(tf.train.SessionRunHook):
     return tf.train.SessionRunArgs(self._tensors)
 
   def after_run(self, run_context, run_values):
-    self._values = run_values.results
-    self._waited += self._values.get('wait', 0.0)
-    if not self._values.get('complete', True):
+    self._waited += run_values.results.get('wait', 0.0)
+    values = self._means.add(run_values.results)
+    if values is None:
       return
+    self._values = values
     step = int(self._values['step'])
     if self._started is None:
       # The first step is no measure: it waits for the first images and for the threads.

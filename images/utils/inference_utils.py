@@ -17,8 +17,8 @@ def find_images(patterns):
   if not patterns:
     raise ValueError("--predict_files is needed: names or glob patterns, such as 'photos/*.jpg'")
   paths = []
-  for pattern in patterns.split(','):
-    pattern = pattern.strip()  # A name may hold what would be a pattern, as photo[1].jpg does.
+  for pattern in filter(None, map(str.strip, patterns.split(','))):
+    # A name may hold what would be a pattern, as photo[1].jpg does.
     found = [pattern] if tf.io.gfile.exists(pattern) else sorted(tf.io.gfile.glob(pattern))
     if not found:
       raise FileNotFoundError(f'--predict_files: no file matches {pattern!r}')
@@ -50,7 +50,7 @@ def classify(paths, logits, checkpoint, *, class_names=None, labels_offset=0, co
     paths: string [batch], of image_batches().
     logits: float32 [batch, classes], what the network says to image_batches().
     checkpoint: string, path of the checkpoint with the network's variables.
-    class_names: list of strings, or None to give the classes as numbers.
+    class_names: dict from labels to names, or None; a class without one is called by its label.
     labels_offset: int, class k of the network has the label k + labels_offset.
     config: tf.ConfigProto.
     use_ema_weights: bool, as of checkpoint_utils.stored_names().
@@ -63,7 +63,8 @@ def classify(paths, logits, checkpoint, *, class_names=None, labels_offset=0, co
       except tf.errors.OutOfRangeError:
         return
       for file, probabilities, classes in zip(files, values, indices):
-        names = [_class_name(i + labels_offset, class_names) for i in classes]
+        labels = (int(number) + labels_offset for number in classes)
+        names = [(class_names or {}).get(label, str(label)) for label in labels]
         yield file.decode(), list(zip(names, probabilities.tolist()))
 
 
@@ -73,11 +74,6 @@ def check_complete(paths, done):
   if left:
     raise ValueError(f'--predict_files: {len(left)} of {len(paths)} cannot be decoded, the others '
                      f'are done; convert them to JPEG or PNG: {", ".join(left)}')
-
-
-def _class_name(label, class_names):
-  known = class_names is not None and 0 <= label < len(class_names)
-  return class_names[label] if known else str(label)
 
 
 def restored_session(checkpoint, config=None, *, use_ema_weights=False):
@@ -130,4 +126,4 @@ def export(encoded, logits, checkpoint, export_dir, *, labels_offset=0, config=N
       tf.io.gfile.rmtree(partial)
     tf.saved_model.simple_save(session, partial, inputs={'images': encoded}, outputs=outputs)
   tf.io.gfile.rename(partial, export_dir)
-  return os.path.abspath(export_dir)
+  return export_dir if '://' in export_dir else os.path.abspath(export_dir)

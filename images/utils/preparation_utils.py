@@ -2,7 +2,8 @@
 
 An element here is a dict with 'image', 'label' and 'kept', the numbers within the group, of
 the images that could be decoded; 'place', of all records of the group; 'bad', how many could
-not be decoded; and from count_bad() on 'skipped', how many in all so far.
+not be decoded; and from count_bad() on 'skipped', how many in all so far, and 'allowed', how many
+may be by then.
 """
 import sys
 
@@ -15,8 +16,11 @@ def preparer(parse_fn, preprocessing_fn, *, image_size, num_classes, seed, label
   """Return a function from a group of records to an element.
 
   It takes places, int64 [n], and (paths, numbers, records), strings, int64 and strings [n].
-  Arguments as of dataset_utils.training_iterator().
+  Arguments as of dataset_utils.training_iterator(). Where parse_fn has an attribute `features`, as
+  tfrecord.parse_example() has, a record that lacks one of them is an error, and is not skipped.
   """
+  features = getattr(parse_fn, 'features', {})
+
   def to_image(number, place, record):
     image, label = parse_fn(record)
     image = preprocessing_fn(image, image_size, image_size, seed=tf.stack([seed, place]))
@@ -40,7 +44,7 @@ def preparer(parse_fn, preprocessing_fn, *, image_size, num_classes, seed, label
     image, label, kept = tries.take(1).get_single_element()
     bad, _ = tf.raw_ops.ListDiff(x=every, y=kept)
     with tf.control_dependencies([
-        _report_bad(*(tf.gather(x, bad) for x in (paths, numbers, records))),
+        _report_bad(*(tf.gather(x, bad) for x in (paths, numbers, records)), features),
         _check_labels(label, num_classes, tf.gather(paths, kept))]):
       return {'image': tf.identity(image), 'label': label, 'kept': kept, 'place': places,
               'bad': tf.size(bad, out_type=tf.int64)}
@@ -61,20 +65,19 @@ def _for_each(function, arguments):
 
 def _good_batch(dataset):
   """Return the elements of `dataset` that do not fail, as tensors [n, ...]; n may be 0."""
-  batches = dataset.ignore_errors().batch(sys.maxsize)
+  batches = dataset.ignore_errors(log_warning=True).batch(sys.maxsize)
   none = tf.nest.map_structure(lambda spec: tf.zeros([0, *spec.shape[1:]], spec.dtype),
                                batches.element_spec)
   return batches.concatenate(tf.data.Dataset.from_tensors(none)).take(1).get_single_element()
 
 
-def _report_bad(paths, numbers, records):
-  """Name the records whose images cannot be decoded; fail if one holds no image or label."""
-  features = {'image/encoded': tf.VarLenFeature(tf.string),
-              'image/class/label': tf.VarLenFeature(tf.int64)}
+def _report_bad(paths, numbers, records, features):
+  """Name the records whose images cannot be decoded; fail if one lacks one of the `features`."""
+  features = {key: tf.VarLenFeature(feature.dtype) for key, feature in features.items()}
 
   def report(origin):
     path, number, record = origin
-    found = tf.parse_single_example(record, features)
+    found = tf.parse_single_example(record, features) if features else {}
     checks = [tf.debugging.Assert(tf.size(found[key].values) > 0,
                                   [f'a record has no {key}: record', number, 'of', path])
               for key in features]
@@ -98,24 +101,38 @@ def _check_labels(labels, num_classes, paths):
        tf.gather(paths, outside)])
 
 
-def count_bad(dataset, max_bad_fraction, records_per_epoch):
-  """Add 'skipped' to the elements; fail if too many images of an epoch are bad."""
+def count_bad(dataset, max_bad_fraction, records, ranks):
+  """Add 'skipped' and 'allowed' to the elements; fail if too many images of an epoch are bad.
+
+  Args:
+    dataset: of elements, see above.
+    max_bad_fraction: float, the part of all records that may be bad in each epoch begun. A rank
+      may have them all: whether all ranks together have more is checked elsewhere.
+    records: int, of an epoch, over all ranks.
+    ranks: int, how many share them.
+  """
   def count(state, element):
     seen = state[0] + tf.size(element['place'], out_type=tf.int64)
     skipped = state[1] + element['bad']
-    limit = max_bad_fraction * tf.cast(tf.maximum(seen, records_per_epoch), tf.float32)
-    too_many = tf.debugging.Assert(
-        tf.cast(skipped, tf.float32) <= limit,
-        ['undecodable images:', skipped, 'of', seen, 'records read, more than the fraction '
-         f'{max_bad_fraction} of an epoch that --max_bad_fraction allows'])
-    with tf.control_dependencies([too_many]):
-      return tf.stack([seen, skipped]), {**element, 'skipped': tf.identity(skipped)}
+    epochs = tf.cast(-(-seen * ranks // records), tf.float64)
+    allowed = max_bad_fraction * records * epochs
+    with tf.control_dependencies([check_bad(skipped, allowed)]):
+      counts = {'skipped': tf.identity(skipped), 'allowed': allowed}
+      return tf.stack([seen, skipped]), {**element, **counts}
 
   return dataset.scan(np.zeros([2], np.int64), count)
 
 
+def check_bad(skipped, allowed):
+  """Return an operation that fails if more images are `skipped`, an integer, than `allowed`."""
+  return tf.debugging.Assert(
+      tf.cast(skipped, allowed.dtype) <= allowed,
+      ['undecodable images:', skipped, 'so far, more than', allowed,
+       'that --max_bad_fraction allows in the epochs begun'])
+
+
 def good_ones(element):
-  """Return the images of an element, as a dict of 'image', 'label', 'place' and 'skipped'.
+  """Return the images of an element, as a dict of 'image', 'label', 'place', 'skipped', 'allowed'.
 
   'skipped' counts the bad ones before each image, and so does not depend on the group.
   """
@@ -123,7 +140,8 @@ def good_ones(element):
   bad_before = tf.cast(kept - tf.range(tf.size(kept)), tf.int64)
   return {'image': element['image'], 'label': element['label'],
           'place': tf.gather(element['place'], kept),
-          'skipped': element['skipped'] - element['bad'] + bad_before}
+          'skipped': element['skipped'] - element['bad'] + bad_before,
+          'allowed': tf.fill(tf.shape(kept), element['allowed'])}
 
 
 def with_bad_ones(element):

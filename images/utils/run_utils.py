@@ -5,10 +5,12 @@ import fcntl
 import gc
 import hashlib
 import importlib.metadata
+import itertools
 import json
 import os
 import pathlib
 import platform
+import uuid
 
 from absl import logging
 
@@ -27,13 +29,25 @@ def open_run_dir(output_dir, *, model_name, dataset_name):
 
   Raises:
     OSError: the directory cannot be written.
+    ValueError: no checkpoint could be found in it.
   """
-  if not output_dir:
+  if not output_dir and cluster_utils.is_chief():
     now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
-    output_dir = os.path.join('runs', f'{now}-{model_name}-{dataset_name}')
+    output_dir = _new_dir(os.path.join('runs', f'{now}-{model_name}-{dataset_name}'))
   output_dir = cluster_utils.broadcast_object(output_dir)
+  checkpoint_utils.check_is_no_pattern(output_dir)
   make_writable(output_dir)
   return output_dir
+
+
+def _new_dir(path):
+  """Make the directory `path`, with a number behind where it is there; return its path."""
+  names = itertools.chain([path], (f'{path}-{number}' for number in itertools.count(2)))
+  while True:
+    name = next(names)
+    with contextlib.suppress(FileExistsError):
+      os.makedirs(name)
+      return name
 
 
 def make_writable(directory):
@@ -44,7 +58,7 @@ def make_writable(directory):
   """
   if not cluster_utils.is_chief():
     return
-  probe = os.path.join(directory, '.writable')
+  probe = os.path.join(directory, f'.writable-{uuid.uuid4()}')
   try:
     tf.io.gfile.makedirs(directory)
     with tf.io.gfile.GFile(probe, 'w') as file:
@@ -89,12 +103,11 @@ def newest_checkpoint(output_dir):
   Raises:
     ValueError: the checkpoint is damaged.
   """
-  path = None
-  with contextlib.suppress(ValueError):  # The file `checkpoint` is empty.
-    path = tf.train.latest_checkpoint(output_dir)
-  path = path or _unnamed_checkpoint(output_dir)
+  path = checkpoint_utils.newest_in(output_dir)
   if not path:
     return None, 0, 0
+  if not checkpoint_utils.named_in(output_dir):
+    _name_checkpoint(path)
   try:
     reader = tf.train.load_checkpoint(path)
     position = reader.get_tensor('input_position') if reader.has_tensor('input_position') else 0
@@ -104,21 +117,15 @@ def newest_checkpoint(output_dir):
                      'goes on from the checkpoint before it') from error
 
 
-def _unnamed_checkpoint(output_dir):
-  """Return the newest checkpoint where the file `checkpoint` names none that is there.
-
-  So it is after a run was killed between the two writes, or a checkpoint was removed. The
-  file is mended, for TensorFlow restores what it names.
-  """
+def _name_checkpoint(path):
+  """Mend the file `checkpoint`, for TensorFlow restores what it names."""
+  output_dir, name = os.path.split(path)
   steps = checkpoint_utils.saved_steps(output_dir)
-  if not steps:
-    return None
-  lines = [f'model_checkpoint_path: "model.ckpt-{steps[-1]}"\n']
+  lines = [f'model_checkpoint_path: "{name}"\n']
   lines += [f'all_model_checkpoint_paths: "model.ckpt-{step}"\n' for step in steps]
   _write_text(os.path.join(output_dir, 'checkpoint'), ''.join(lines))
   logging.warning("%s: the file 'checkpoint' named no checkpoint that is there; now it names "
-                  'model.ckpt-%d, the newest', output_dir, steps[-1])
-  return os.path.join(output_dir, f'model.ckpt-{steps[-1]}')
+                  '%s, the newest', output_dir, name)
 
 
 def resume_point(output_dir):
@@ -184,25 +191,33 @@ def write_record(output_dir, flag_values, **facts):
       'transport': cluster_utils.transport(), 'ranks': cluster_utils.size(), **facts})
 
 
-def warn_of_changes(directory, flag_values, *, ranks=None):
-  """Let the chief log which flags are not as the run in `directory` had them.
+def warn_of_changes(directory, flag_values, *, ranks=None, files=None):
+  """Let the chief log what is not as the run in `directory` had it.
 
   Args:
     directory: string; without a record of a run nothing is changed.
     flag_values: dict from the names of flags to their values.
     ranks: int, the number of processes, where it matters.
+    files: dict from the paths of the training files to their numbers of records, likewise.
   """
   path = os.path.join(directory, RECORD)
   if not cluster_utils.is_chief() or not tf.io.gfile.exists(path):
     return
-  with tf.io.gfile.GFile(path) as file:
-    record = json.load(file)
-  recorded = record['flags']
+  try:
+    with tf.io.gfile.GFile(path) as file:
+      record = json.load(file)
+    recorded = record['flags']
+  except (ValueError, KeyError, TypeError):
+    logging.warning('%s is damaged: what is not as in the run so far cannot be told', path)
+    return
   values = json.loads(json.dumps(flag_values))
   changed = [f'--{name} is {value!r}, was {recorded[name]!r}' for name, value in values.items()
              if name in recorded and recorded[name] != value]
-  if ranks not in (None, record['ranks']):
-    changed.append(f'{ranks} ranks, were {record["ranks"]}: the global batch, the steps of an '
+  if ranks not in (None, record.get('ranks')):
+    changed.append(f'{ranks} ranks, were {record.get("ranks")}: the global batch, the steps of an '
                    'epoch and what follows from them change with it')
+  if files not in (None, record.get('files')):
+    changed.append('the training files are others, or have other numbers of records: in this epoch '
+                   'some come twice and some not at all')
   if changed:
     logging.warning('not as in the run so far, %s: %s', path, '; '.join(changed))

@@ -1,4 +1,5 @@
 """Writes the numbers of training steps to the event file, for TensorBoard."""
+from images.utils import accumulation_utils
 from images.utils.tf1 import tf
 
 _TAGS = ('loss', 'accuracy', 'learning_rate', 'loss_scale')
@@ -12,7 +13,8 @@ class SummaryHook(tf.train.SessionRunHook):
   """
 
   def __init__(self, tensors, output_dir, every_n_iters):
-    """Write of `tensors` those that are there; 'step' and 'complete' (bool) are needed."""
+    """Write the entries _TAGS of `tensors` that are there; 'step' and 'complete' have to be."""
+    self._means = accumulation_utils.StepMeans()
     self._tensors = {name: tensors[name] for name in (*_TAGS, 'step', 'complete')
                      if tensors.get(name) is not None}
     self._every_n_iters = every_n_iters
@@ -26,9 +28,11 @@ class SummaryHook(tf.train.SessionRunHook):
     return tf.train.SessionRunArgs(self._tensors)
 
   def after_run(self, run_context, run_values):
-    values = run_values.results
+    values = self._means.add(run_values.results)
+    if values is None:
+      return
     step = int(values['step'])
-    if values['complete'] and (step == 1 or step % self._every_n_iters == 0):
+    if step == 1 or step % self._every_n_iters == 0:
       self._writer.add_summary(tf.Summary(value=[
           tf.Summary.Value(tag=name, simple_value=values[name])
           for name in _TAGS if name in values]), step)

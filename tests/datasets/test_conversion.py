@@ -67,7 +67,7 @@ def test_image_folder_end_to_end(photos, tmp_path):
   assert sorted(os.listdir(target)) == sorted([*train, *test, 'labels.txt', 'manifest.json'])
   assert tfrecord.read_manifest(str(target)) == {'format': 1, **manifest}
   assert (manifest['classes'], manifest['train_files']) == (['cat', 'dog'], train)
-  assert tfrecord.read_labels(str(target)) == ['cat', 'dog']
+  assert tfrecord.read_labels(str(target)) == {0: 'cat', 1: 'dog'}
   paths = [str(target / name) for name in [*train, *test]]
   assert tfrecord.record_counts(paths, None) == [6, 5, 2, 2]
   assert tfrecord.record_counts(paths, manifest) == [6, 5, 2, 2]

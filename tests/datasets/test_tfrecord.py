@@ -86,8 +86,15 @@ def test_labels(tmp_path):
   assert tfrecord.read_labels(folder) is None
   tfrecord.write_labels(folder, ['cat', 'dog: big', 'ночь'])
   assert (tmp_path / 'labels.txt').read_text('utf-8') == '0:cat\n1:dog: big\n2:ночь\n'
-  assert tfrecord.read_labels(folder) == ['cat', 'dog: big', 'ночь']
+  assert tfrecord.read_labels(folder) == {0: 'cat', 1: 'dog: big', 2: 'ночь'}
   assert os.listdir(tmp_path) == ['labels.txt']
+
+
+@pytest.mark.parametrize(('text', 'expected'), [
+    ('1:cat\n3:dog: big\n', {1: 'cat', 3: 'dog: big'}), ('cat\n2: dog\n', {0: 'cat', 1: '2: dog'})])
+def test_labels_that_others_have_written(tmp_path, text, expected):
+  (tmp_path / 'labels.txt').write_text(text)
+  assert tfrecord.read_labels(str(tmp_path)) == expected
 
 
 def test_manifest(tmp_path):

@@ -35,3 +35,13 @@ def test_no_checkpoint_holds_the_sums():
     accumulation_utils.every(2, [tf.zeros([3])], lambda means: tf.constant(True))
     assert tf.global_variables() == tf.trainable_variables() == []
     assert [v.op.name for v in tf.local_variables()] == ['accumulation/runs', 'accumulation/sum_0']
+
+
+def test_a_step_has_the_means_of_its_micro_batches():
+  means = accumulation_utils.StepMeans()
+  runs = [{'loss': 4.0, 'accuracy': 0.5, 'step': 6, 'complete': False},
+          {'loss': 1.0, 'accuracy': 0.75, 'step': 7, 'complete': True}]
+  for _ in range(2):
+    assert means.add(runs[0]) is None
+    assert means.add(runs[1]) == {'loss': 2.5, 'accuracy': 0.625, 'step': 7, 'complete': True}
+  assert means.add({'loss': 3.0}) == {'loss': 3.0}

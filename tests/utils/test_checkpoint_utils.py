@@ -51,6 +51,29 @@ def test_without_a_name_the_newest(tmp_path):
   assert checkpoint_utils.checkpoint_path(str(tmp_path), None) == f'{tmp_path}/model.ckpt-10'
 
 
+@pytest.mark.parametrize('damage', ['remove the newest', 'remove', 'empty'])
+def test_the_newest_without_the_file_that_names_it(tmp_path, damage):
+  for step in (5, 9, 10):
+    save(tmp_path, 'model.ckpt', step=step, w=1)
+  newest = 10
+  if damage == 'remove the newest':
+    for path in tmp_path.glob('model.ckpt-10.*'):
+      path.unlink()
+    newest = 9
+  elif damage == 'remove':
+    (tmp_path / 'checkpoint').unlink()
+  else:
+    (tmp_path / 'checkpoint').write_text('')
+  path = checkpoint_utils.checkpoint_path(str(tmp_path), None)
+  assert path == f'{tmp_path}/model.ckpt-{newest}'
+
+
+@pytest.mark.parametrize('character', '*?[\\')
+def test_a_path_that_tensorflow_takes_for_a_pattern_is_refused(character):
+  with pytest.raises(ValueError, match='character of patterns .*: choose another directory'):
+    checkpoint_utils.checkpoint_path(f'/run{character}1', None)
+
+
 def test_a_directory_stands_for_its_newest(tmp_path):
   (tmp_path / 'run').mkdir()
   for step in (5, 10):

@@ -239,7 +239,23 @@ def test_too_many_undecodable_images_are_an_error(tmp_path):
   with pytest.raises(tf.errors.InvalidArgumentError) as error:
     read(tmp_path, [20], 5, max_bad_fraction=0.1)
   assert '--max_bad_fraction allows' in error.value.message
-  assert '[undecodable images:] [3] [of]' in error.value.message
+  assert '[undecodable images:] [3] [so far, more than] [2]' in error.value.message
+
+
+def test_each_epoch_may_have_its_bad_images_early(tmp_path):
+  write(tmp_path, [20], r0=record(0, encoded=b'no image'))
+  batches = read(tmp_path, [20], 6, max_bad_fraction=0.05, shuffle_buffer_size=1)
+  assert numbers_of(batches) == [*range(1, 20), *range(1, 6)]
+  assert int(batches[-1][2]) == 2
+
+
+def test_one_rank_may_have_all_bad_images_of_an_epoch(tmp_path, monkeypatch):
+  write(tmp_path, [20], r0=record(0, encoded=b'no image'))
+  skipped = []
+  for rank in range(2):
+    as_rank(monkeypatch, rank, 2)
+    skipped.append(int(read(tmp_path, [20], 5, max_bad_fraction=0.05)[-1][2]))
+  assert sum(skipped) == 2
 
 
 def test_only_undecodable_images_are_an_error_and_no_endless_loop(tmp_path):
@@ -449,6 +465,13 @@ def test_evaluation_counts_undecodable_images_to_the_last(tmp_path):
   batches, bad = evaluate(files, [6], max_bad_fraction=0.5)
   assert [numbers for numbers, _ in batches] == [[0, 2, 3], [4]]
   assert bad == 2
+
+
+def test_all_bad_images_may_be_on_one_rank(tmp_path, monkeypatch):
+  files = write(tmp_path, [20], r1=record(1, encoded=b'no'))
+  as_rank(monkeypatch, 0, 4)
+  batches, bad = evaluate(files, [20], max_bad_fraction=0.05)
+  assert ([numbers for numbers, _ in batches], bad) == ([[0, 2, 3], [4]], 1)
 
 
 def test_evaluation_ends_at_too_many_undecodable_images(tmp_path):

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from images.utils import evaluation_utils
+from images.utils import cluster_utils, evaluation_utils
 from images.utils.tf1 import tf
 
 # A linear network: logits = x @ WEIGHTS.
@@ -25,7 +25,7 @@ def checkpoint(tmp_path):
     return tf.train.Saver().save(session, str(tmp_path / 'model.ckpt'))
 
 
-def evaluate(checkpoint, *, images=IMAGES, labels=LABELS, good=None, network=None):
+def evaluate(checkpoint, *, images=IMAGES, labels=LABELS, good=None, network=None, **kwargs):
   """Return the result for batches of 8, the last one smaller."""
   good = np.ones(len(labels), bool) if good is None else good
   with tf.Graph().as_default():
@@ -35,7 +35,7 @@ def evaluate(checkpoint, *, images=IMAGES, labels=LABELS, good=None, network=Non
     batch = iterator.get_next()
     logits = network(batch['image']) if network else batch['image'] @ tf.get_variable(
         'weights', WEIGHTS.shape)
-    return evaluation_utils.evaluate(iterator, batch, logits, checkpoint)
+    return evaluation_utils.evaluate(iterator, batch, logits, checkpoint, **kwargs)
 
 
 def expected_counts(good):
@@ -59,6 +59,14 @@ def test_undecodable_images_count_apart(checkpoint):
   result = evaluate(checkpoint, good=good)
   assert (result['images'], result['skipped']) == (int(good.sum()), int((~good).sum()))
   assert (result['top_1_count'], result['top_5_count']) == expected_counts(good)
+
+
+def test_too_many_undecodable_images_over_all_ranks(checkpoint, monkeypatch):
+  monkeypatch.setattr(cluster_utils, 'gather_objects', lambda totals: [totals, [50, 9, 9, 0]])
+  good = np.arange(50) > 3
+  assert evaluate(checkpoint, good=good, max_bad_fraction=0.04)['skipped'] == 4
+  with pytest.raises(ValueError, match=r'images: 4 of 100, more than --max_bad_fraction=0\.03 '):
+    evaluate(checkpoint, good=good, max_bad_fraction=0.03)
 
 
 @pytest.mark.parametrize(('row', 'top_1_of_labels', 'top_5_of_labels'), [

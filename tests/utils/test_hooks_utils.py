@@ -7,7 +7,7 @@ import types
 import numpy as np
 import pytest
 
-from images.utils import cluster_utils, hooks_utils, paisoar
+from images.utils import cluster_utils, hooks_utils, paisoar, progress_utils
 from images.utils.error_utils import TrainingError
 from images.utils.tf1 import tf
 
@@ -45,10 +45,10 @@ def build(*, poison=None, poison_loss=None, poison_gradient=None, loss_scale=1.0
   if wait is not None:
     with tf.control_dependencies([train_op]):
       wait = tf.gather(tf.constant(wait, tf.float64), global_step.read_value() - 1)
-  tensors = hooks_utils.progress_tensors(
+  tensors = progress_utils.progress_tensors(
       train_op, opt, loss=loss, accuracy=tf.constant(0.25), learning_rate=tf.constant(0.5),
       skipped=None if skipped is None else tf.constant(skipped, tf.int64),
-      wait=wait)
+      allowed=tf.constant(7.0, tf.float64), wait=wait)
   return train_op, tensors
 
 

@@ -53,7 +53,7 @@ def test_files_come_with_their_classes_likeliest_first(checkpoint, photos):
     paths = inference_utils.find_images(photos)
     batch, images = inference_utils.image_batches(paths, preprocess, batch_size=1)
     found = dict(inference_utils.classify(batch, network(images), checkpoint,
-                                          class_names=['x', 'y']))
+                                          class_names={0: 'x', 1: 'y'}))
   assert [os.path.basename(path) for path in found] == ['a.png', 'b.png']
   for path, value in zip(paths, [DARK, BRIGHT]):
     # The third class has no name, so it comes as its number.
@@ -74,7 +74,7 @@ def test_averages_and_labels_from_one_on(tmp_path, photos):
     batch, images = inference_utils.image_batches(paths, preprocess, batch_size=2)
     # A network whose class 0 is background, for labels that start at 0.
     found = dict(inference_utils.classify(batch, network(images), checkpoint,
-                                          class_names=['x', 'y'], labels_offset=-1,
+                                          class_names={0: 'x', 1: 'y'}, labels_offset=-1,
                                           use_ema_weights=True))
   assert [name for name, _ in found[paths[1]]] == ['x', '-1', 'y']
   assert found[paths[1]][0][1] == pytest.approx(expected(BRIGHT)[1], rel=1e-5)
@@ -83,7 +83,7 @@ def test_averages_and_labels_from_one_on(tmp_path, photos):
 def test_a_file_that_is_no_image_is_left_out(checkpoint, photos, tmp_path):
   (tmp_path / 'aa.png').write_bytes(b'no image')
   with tf.Graph().as_default():
-    paths = inference_utils.find_images(photos)
+    paths = inference_utils.find_images(f'{photos},')
     assert len(paths) == 3
     batch, images = inference_utils.image_batches(paths, preprocess, batch_size=1)
     found = [path for path, _ in inference_utils.classify(batch, network(images), checkpoint)]

@@ -31,6 +31,28 @@ def test_what_cannot_be_decoded_is_left_out_and_named(capfd):
   assert capfd.readouterr().err.endswith('skipped an undecodable image: record 4 of "b"\n')
 
 
+def test_records_that_a_parse_fn_without_features_refuses_are_skipped():
+  """It may decode as well, so that a record which it refuses need not be wrong."""
+  def parse_fn(example):
+    features = tf.parse_single_example(example, {'img': tf.FixedLenFeature((), tf.string)})
+    return tf.image.decode_png(features['img'], channels=1), tf.constant(3, tf.int64)
+
+  def record(content):
+    example = tf.train.Example()
+    example.features.feature['img'].bytes_list.value.append(content)
+    return example.SerializeToString()
+
+  prepare = preparation_utils.preparer(
+      parse_fn, lambda image, height, width, seed: tf.ensure_shape(image, [height, width, 1]),
+      image_size=4, num_classes=9, seed=0, labels_offset=0)
+  records = [record(make_data.image_bytes(np.full([4, 4], 7, np.uint8))), record(b'no image')]
+  group = (np.arange(2), (['a', 'a'], np.arange(2), records))
+  with tf.Graph().as_default(), tf.Session() as session:
+    dataset = tf.data.Dataset.from_tensors(group).map(prepare)
+    element = session.run(tf.data.make_one_shot_iterator(dataset).get_next())
+  assert (element['kept'].tolist(), element['image'].max(), element['bad']) == ([0], 7, 1)
+
+
 def test_images_of_another_size_are_an_error():
   prepare = preparation_utils.preparer(
       mnist.parse_fn, lambda image, height, width, seed: tf.zeros([height, 7, 3]), image_size=4,

@@ -1,3 +1,4 @@
+import datetime
 import errno
 import gc
 import hashlib
@@ -6,6 +7,7 @@ import os
 import pathlib
 import platform
 import re
+import types
 
 import pytest
 
@@ -46,6 +48,21 @@ def test_a_new_directory_is_named_after_time_model_and_data(tmp_path, monkeypatc
   path = run_utils.open_run_dir(None, model_name='lenet', dataset_name='mnist')
   assert re.fullmatch(r'runs/\d{8}-\d{6}-lenet-mnist', path)
   assert os.path.isdir(path)
+
+
+def test_runs_that_start_in_the_same_second_have_directories_of_their_own(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  now = datetime.datetime(2026, 1, 2, 3, 4, 5)
+  monkeypatch.setattr(run_utils.datetime, 'datetime', types.SimpleNamespace(now=lambda: now))
+  paths = [run_utils.open_run_dir(None, model_name='lenet', dataset_name='mnist')
+           for _ in range(3)]
+  assert paths == [f'runs/20260102-030405-lenet-mnist{ending}' for ending in ('', '-2', '-3')]
+
+
+def test_a_directory_whose_checkpoints_tensorflow_would_not_find_is_refused(tmp_path):
+  with pytest.raises(ValueError, match=r'run \[v1\]. has a character of patterns'):
+    run_utils.open_run_dir(str(tmp_path / 'run [v1]'), model_name='lenet', dataset_name='mnist')
+  assert os.listdir(tmp_path) == []
 
 
 def test_a_directory_below_a_file_is_an_error(tmp_path):
@@ -205,3 +222,19 @@ def test_flags_that_are_not_those_of_the_run(tmp_path, monkeypatch, caplog):
   run_utils.warn_of_changes(str(tmp_path), changed)
   assert caplog.messages == [f'not as in the run so far, {tmp_path}/run.json: --seed is 2, was 1; '
                              "--preprocessing_name is None, was 'lenet'"]
+
+
+def test_training_files_that_are_not_those_of_the_run(tmp_path, caplog):
+  run_utils.write_record(str(tmp_path), {}, files={'a.tfrecord': 10})
+  run_utils.warn_of_changes(str(tmp_path), {}, files={'a.tfrecord': 10})
+  assert not caplog.messages
+  run_utils.warn_of_changes(str(tmp_path), {}, files={'a.tfrecord': 11})
+  assert 'the training files are others, or have other numbers of records' in caplog.messages[0]
+
+
+@pytest.mark.parametrize('text', ['', '{"flags"', '[]', '{}'])
+def test_a_damaged_record_is_no_reason_to_end(tmp_path, caplog, text):
+  (tmp_path / 'run.json').write_text(text)
+  run_utils.warn_of_changes(str(tmp_path), {'seed': 1}, ranks=1, files={})
+  assert caplog.messages == [f'{tmp_path}/run.json is damaged: what is not as in the run so far '
+                             'cannot be told']

@@ -1,0 +1,45 @@
+"""The tensors of a step that its hooks watch, means over the ranks."""
+from images.utils import cluster_utils, preparation_utils
+from images.utils.tf1 import tf
+
+
+def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, skipped=None,
+                     allowed=None, wait=None):
+  """Return the dict of tensors that hooks watch; loss, accuracy and wait are means over ranks.
+
+  With them travels whether a rank asks all others to stop, as stop_utils describes it, and
+  whose loss is not finite: 'lost', bool [ranks].
+
+  Args:
+    train_op: operation of a step, what opt.minimize() returned.
+    opt: ReplicatedVarsOptimizer.
+    loss, accuracy, learning_rate: scalar float tensors.
+    wait: scalar float tensor, seconds that the step has waited for its images, or None.
+    skipped: scalar integer tensor, undecodable images of this rank so far, or None; all ranks'
+      together in the dict.
+    allowed: scalar float tensor, how many all ranks together may have; a step fails with more.
+  """
+  request = tf.placeholder_with_default(0.0, [], name='stop_request')
+  lost = tf.cast(~tf.is_finite(loss), tf.float32) * tf.one_hot(
+      cluster_utils.rank(), cluster_utils.size())
+  shared = {'loss': loss, 'stop': request, 'lost': lost}
+  if accuracy is not None:
+    shared['accuracy'] = accuracy
+  if wait is not None:
+    shared['wait'] = tf.cast(wait, tf.float32)
+  if skipped is not None:
+    shared['skipped'] = tf.cast(skipped, tf.float32)
+    shared['allowed'] = tf.cast(allowed, tf.float32)
+  means = dict(zip(shared, cluster_utils.mean_of_all(list(shared.values()))))
+  tensors = dict(means, stop=means['stop'] > 0, stop_request=request, lost=means['lost'] > 0,
+                 learning_rate=learning_rate, finite=opt.finite, complete=opt.complete,
+                 loss_scale=opt.loss_scale.value, dynamic=opt.loss_scale.is_dynamic)
+  done = [train_op]
+  if skipped is not None:
+    of_all = tf.round(means['skipped'] * cluster_utils.size())
+    tensors['skipped'] = tf.cast(of_all, tf.int64)
+    allowed = means['allowed'] * (1 + 1e-6)  # It was rounded.
+    done.append(preparation_utils.check_bad(tensors['skipped'], allowed))
+  with tf.control_dependencies(done):
+    tensors['step'] = tf.identity(tf.train.get_global_step().read_value())
+  return tensors
