@@ -216,8 +216,8 @@ flags.DEFINE_bool(
     'processor convolutions become slower.')
 flags.DEFINE_integer(
     'stall_limit_secs', 600,
-    'Seconds without progress after which the run ends with an error, as when a rank hangs or '
-    'its machine is cut off.', lower_bound=1)
+    'Seconds without progress after which the run ends with an error, as when a rank hangs; a '
+    'machine that is out of reach is waited for less than a minute.', lower_bound=1)
 flag_utils.define_float(
     'num_epochs_per_decay', 2.0,
     'Epochs from one exponential decay of the learning rate to the next.',

@@ -19,6 +19,8 @@ flags+=(-bind-to none -map-by slot)           # A rank's threads may use all of 
 flags+=(-mca pml ob1 -mca btl '^openib')      # No InfiniBand of its own: NCCL has that on GPUs.
 flags+=(-mca mpi_yield_when_idle 1)           # Who waits leaves the core to who computes.
 flags+=(-mca odls_base_sigkill_timeout 5)     # From SIGTERM to SIGKILL, seconds, to save in.
+# A machine that is out of reach for half a minute ends the others.
+flags+=(-mca oob_tcp_keepalive_time 10 -mca oob_tcp_keepalive_intvl 5 -mca oob_tcp_keepalive_probes 4)
 flags+=(-x PATH -x LD_LIBRARY_PATH -x NCCL_DEBUG)
 if [ "$(id -u)" = 0 ]; then flags+=(--allow-run-as-root); fi
 if [ -n "${SSH_PORT:-}" ]; then flags+=(-mca plm_rsh_args "-p $SSH_PORT"); fi

@@ -46,7 +46,7 @@ def init(enable_paisoar, stall_limit_secs=600):
   stall_utils.watch_exit()
   _check_gpus()
   device_utils.set_up(local_rank(), local_size())
-  roll_call.places = gather_objects(roll_call.place)
+  roll_call.meet(gather_objects(roll_call.place))
 
 
 def _join(stall_limit_secs):

@@ -1,7 +1,8 @@
 """Which ranks are alive, and which of them is late: what collective operations cannot tell.
 
 While ranks wait for one another in a collective operation, a thread of each still answers
-datagrams. Whoever has waited too long asks all, to name the rank that hangs.
+datagrams. Whoever has waited too long asks all, to name the rank that hangs. The machine of a rank
+that is frozen still answers by itself; one that is cut off or without power does not.
 """
 import collections
 import contextlib
@@ -27,7 +28,7 @@ class RollCall:
 
   Attributes:
     place: the Place of this rank.
-    places: list of the Places of all ranks, to be set once they are known.
+    places: list of the Places of all ranks, once meet() has told them.
   """
 
   def __init__(self, rank, state):
@@ -42,6 +43,7 @@ class RollCall:
     self._socket.bind(('', 0))
     self.place = Place(socket.gethostname(), _address(), _machine(), self._socket.getsockname()[1])
     self.places = []
+    self._met = set()
     threading.Thread(target=self._answer, name='roll call', daemon=True).start()
 
   def _answer(self):
@@ -49,6 +51,20 @@ class RollCall:
       _, sender = self._socket.recvfrom(1)
       with contextlib.suppress(OSError):  # Who asked may be cut off by now.
         self._socket.sendto(json.dumps([self._rank, *self._state()]).encode(), sender)
+
+  def meet(self, places):
+    """Take in the Places of all ranks, and find out in the background whose machine answers."""
+    self.places = places
+    threading.Thread(target=self.has_lost, name='meeting', daemon=True).start()
+
+  def has_lost(self):
+    """Return whether a machine that has answered once does so no more."""
+    for place in {place[:3]: place for place in self.places}.values():
+      if _is_up(place):
+        self._met.add(place[:3])
+      elif place[:3] in self._met:  # A firewall may have kept it silent from the beginning.
+        return True
+    return False
 
   def ask(self):
     """Return {rank: its state} of the ranks that answer within _ANSWER_SECS."""
@@ -77,6 +93,17 @@ class RollCall:
 
   def _names(self, ranks):
     return ', '.join(f'rank {rank} on {self.places[rank].host}' for rank in ranks)
+
+
+def _is_up(place):
+  """Return whether a machine answers, be it only that nobody listens at the port."""
+  try:
+    socket.create_connection((place.address, place.port), _ANSWER_SECS).close()
+  except ConnectionRefusedError:
+    return True
+  except OSError:
+    return False
+  return True
 
 
 def _address():

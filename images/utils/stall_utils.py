@@ -1,7 +1,8 @@
 """Ends a process that waits too long, for others or in a step, and names the rank that hangs.
 
-A rank whose machine is cut off or frozen leaves the others waiting within a collective
-operation that nothing interrupts, so they end without clean-up; what is saved is whole.
+A rank that is frozen, or whose machine is cut off, leaves the others waiting within a collective
+operation that nothing interrupts, so they end without clean-up; what is saved is whole. A machine
+that is out of reach is not waited for as long as a rank that may just be slow.
 """
 import atexit
 import contextlib
@@ -21,6 +22,10 @@ EXIT_STALLED = 70  # As in sysexits.h: an internal error.
 # take it for the one that hangs.
 _LINGER_SECS = 4.0
 
+# After how many seconds without progress to look whether all machines can be reached, and for how
+# many more one has to be out of reach.
+_LOST_SECS = 20.0
+
 # For how long to look at what is saved: the file system may hang as well.
 _LOOK_SECS = 5.0
 
@@ -35,6 +40,7 @@ class _Watch:
   def __init__(self):
     self.describe = None
     self._reached, self._moved, self._is_ending = 0, time.monotonic(), False
+    self._lost_since = None
 
   def reach(self):
     self._reached += 1
@@ -54,7 +60,7 @@ class _Watch:
     return self._reached, time.monotonic() - self._moved
 
   def start(self, limit_secs, rank):
-    """Start the thread; return the RollCall, whose `places` are for the caller to set."""
+    """Start the thread; return the RollCall, which has yet to meet() the other ranks."""
     self._limit, self._rank = limit_secs, rank
     self._roll_call = roll_call_utils.RollCall(rank, self.state)
     threading.Thread(target=self._run, name='stall', daemon=True).start()
@@ -67,19 +73,31 @@ class _Watch:
         states = self._roll_call.ask()
         # A rank that still moves is waited for: it may have more to do, or a slower machine.
         if self._stalled() and all(age > self._limit for _, age in states.values()):
-          self._end(states)
+          self._end(states, 'the limit of --stall_limit_secs')
+      elif self._has_lost():
+        self._end(self._roll_call.ask(), 'and a machine is out of reach')
 
-  def _stalled(self):
-    return self.describe is not None and time.monotonic() - self._moved > self._limit
+  def _stalled(self, limit=None):
+    waited = time.monotonic() - self._moved
+    return self.describe is not None and waited > (self._limit if limit is None else limit)
 
-  def _end(self, states):
+  def _has_lost(self):
+    """Return whether, while this process waits, a machine has been out of reach for long."""
+    limit = min(_LOST_SECS, self._limit / 4)
+    if not self._stalled(limit) or not self._roll_call.has_lost():
+      self._lost_since = None
+      return False
+    self._lost_since = self._lost_since or time.monotonic()
+    return time.monotonic() - self._lost_since > limit
+
+  def _end(self, states, reason):
     self._is_ending = True
     try:
       late = self._roll_call.late(states) or (
           'all ranks wait within the same step, for images or others' if self._roll_call.places
           else 'other ranks have not come to the start')
-      logging.error('rank %d on %s: nothing has moved for %d s, the limit of --stall_limit_secs: '
-                    '%s; %s', self._rank, self._roll_call.place.host, self._limit, late,
+      logging.error('rank %d on %s: nothing has moved for %d s, %s: %s; %s', self._rank,
+                    self._roll_call.place.host, time.monotonic() - self._moved, reason, late,
                     self._described())
       sys.stderr.flush()
       time.sleep(_LINGER_SECS)
@@ -113,7 +131,7 @@ def start(limit_secs, rank=0):
     rank: int, its number.
 
   Returns:
-    The RollCall of the ranks, whose `places` are for the caller to set.
+    The RollCall of the ranks, which has yet to meet() them.
   """
   global _watch
   _watch = _Watch()

@@ -1,4 +1,5 @@
 import socket
+import threading
 
 import pytest
 
@@ -36,6 +37,40 @@ def test_a_rank_that_is_gone(two):
   states = first.ask()
   assert states == {0: STATES[0]}
   assert first.late(states) == 'rank 1 on far does not answer'
+
+
+@pytest.fixture
+def far(two):
+  """The roll call of a rank that knows of another on another machine, where nobody listens."""
+  first, second = two
+  first.places = [first.place, second.place._replace(host='far', port=gone())]
+  return first
+
+
+def out_of_reach(*_):
+  raise TimeoutError
+
+
+def test_a_machine_is_lost_that_has_answered_before(far, monkeypatch):
+  """That of a rank which hangs still answers."""
+  assert not far.has_lost()
+  monkeypatch.setattr(roll_call_utils.socket, 'create_connection', out_of_reach)
+  assert far.has_lost()
+
+
+def test_a_machine_that_has_never_answered_is_not_lost(far, monkeypatch):
+  """As behind a firewall."""
+  monkeypatch.setattr(roll_call_utils.socket, 'create_connection', out_of_reach)
+  assert not far.has_lost()
+  assert not far.has_lost()
+
+
+def test_who_meets_others_knows_whether_they_answer(far, monkeypatch):
+  asked = threading.Event()
+  monkeypatch.setattr(far, 'has_lost', asked.set)
+  far.meet(['a place'])
+  assert far.places == ['a place']
+  assert asked.wait(10)
 
 
 @pytest.mark.parametrize(('states', 'late'), [

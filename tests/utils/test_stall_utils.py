@@ -67,7 +67,7 @@ def test_a_rank_that_still_moves_is_waited_for(watch, monkeypatch):
   asked, ended = iter(answers), []
   monkeypatch.setattr(watch._roll_call, 'ask', lambda: next(asked))
 
-  def end(states):
+  def end(states, reason):
     ended.append(states)
     monkeypatch.setattr(stall_utils, '_watch', stall_utils._Watch())
 
@@ -75,6 +75,22 @@ def test_a_rank_that_still_moves_is_waited_for(watch, monkeypatch):
   with stall_utils.waiting():
     watch._run()
   assert ended == answers[2:]
+
+
+def test_a_machine_that_is_out_of_reach_ends_the_wait_sooner(watch, monkeypatch):
+  """Where it is so for a while; it may come back, and does not count before the rank waits."""
+  watch._limit = 0.4  # So it may be out of reach for a quarter.
+  answers = iter([True, False, True, True])
+  monkeypatch.setattr(watch._roll_call, 'has_lost', lambda: next(answers))
+  assert not watch._has_lost()
+  with stall_utils.waiting():
+    assert not watch._has_lost()
+    found = []
+    for _ in range(4):
+      time.sleep(0.11)
+      found.append(watch._has_lost())
+  assert found == [False, False, False, True]
+  assert not watch._has_lost()
 
 
 def fail():
@@ -91,7 +107,7 @@ def test_a_file_system_that_fails_does_not_hide_what_has_stalled(
   exits = []
   monkeypatch.setattr(stall_utils.os, '_exit', exits.append)
   with stall_utils.waiting(describe):
-    watch._end({0: (1, 9.0)})
+    watch._end({0: (1, 9.0)}, 'the limit')
   assert exits == [stall_utils.EXIT_STALLED]
   assert re.search('nothing has moved .*; what is saved could not be looked at '
                    rf'\({re.escape(reason)}\)', caplog.text)
@@ -130,7 +146,7 @@ def test_what_fails_while_a_process_is_ended_is_not_the_reason(watch, monkeypatc
   monkeypatch.setattr(stall_utils, '_LINGER_SECS', 0)
   watch.exit()
   assert (codes, watch.describe()) == ([], 'its work is done')
-  watch._end({0: (1, 9.0)})
+  watch._end({0: (1, 9.0)}, 'the limit')
   watch.exit()
   assert codes == [stall_utils.EXIT_STALLED] * 2
 
@@ -154,7 +170,7 @@ def test_what_is_said_at_the_end(watch, monkeypatch, caplog, places, states, wor
   monkeypatch.setattr(stall_utils, '_LINGER_SECS', 0)
   watch._roll_call.places = [watch._roll_call.place._replace(host=host) for host in places]
   with stall_utils.waiting(lambda: 'all is saved'):
-    watch._end(states)
+    watch._end(states, 'the limit')
   assert codes == [70]
   assert caplog.messages == [f'rank 0 on {socket.gethostname()}: nothing has moved for 0 s, the '
-                             f'limit of --stall_limit_secs: {words}; all is saved']
+                             f'limit: {words}; all is saved']
