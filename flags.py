@@ -207,6 +207,11 @@ flags.DEFINE_integer(
     'accumulate_steps', 1,
     'Batches of a rank whose mean gradient makes one step: a step then takes '
     'accumulate_steps x batch_size x ranks images in the memory of batch_size.', lower_bound=1)
+flag_utils.define_float(
+    'moving_average_decay', None,
+    'Decay of exponential moving averages of the weights, which checkpoints then hold beside the '
+    'weights, for use_ema_weights; such as 0.9999. By default there are none.',
+    lower_bound=0, upper_bound=1)
 flag_utils.define_enum(
     'gradient_compression', 'none', ['none', 'fp16'],
     'fp16: exchange gradients between ranks in float16, half of the bytes; with '

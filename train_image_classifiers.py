@@ -132,15 +132,16 @@ def build_training(plan, global_step):
                                             FLAGS.flag_values_dict())
   opt = paisoar.ReplicatedVarsOptimizer(
       optimizer, clip_norm=FLAGS.max_gradient_norm, accumulate_steps=FLAGS.accumulate_steps,
-      gradient_compression=FLAGS.gradient_compression)
+      gradient_compression=FLAGS.gradient_compression,
+      moving_average_decay=FLAGS.moving_average_decay)
   loss = opt.compute_loss(loss_fn, loss_scale=FLAGS.loss_scale)
   # Those that a network has made without TF-Slim are trained all the same.
   network_variables = list(dict.fromkeys(tf.model_variables() + tf.trainable_variables()))
-  train_op = opt.minimize(loss, global_step=global_step,
-                          var_list=misc_utils.scope_variables(FLAGS.trainable_scopes))
-
+  # Before the optimizer, whose moving averages begin where the variables do.
   if FLAGS.task_type == 'finetune' and plan.checkpoint is None and cluster_utils.is_chief():
     load_finetune_checkpoint(plan, network_variables)
+  train_op = opt.minimize(loss, global_step=global_step,
+                          var_list=misc_utils.scope_variables(FLAGS.trainable_scopes))
   if FLAGS.print_model_statistics and cluster_utils.is_chief():
     logging.info('trainable variables:\n%s', misc_utils.model_statistics(tf.trainable_variables()))
   return train_op, progress_utils.progress_tensors(
@@ -320,7 +321,7 @@ def record_start(plan):
         tf.global_variables(), plan.checkpoint,
         f'The run was started with other flags, see {plan.output_dir}/{run_utils.RECORD}: use the '
         'same --model_name, --num_classes, --train_image_size, --dataset_name, --optimizer, '
-        '--loss_scale and --trainable_scopes, or another --output_dir.')
+        '--loss_scale, --trainable_scopes and --moving_average_decay, or another --output_dir.')
   write_record(plan, step=plan.first_step)
 
 

@@ -86,6 +86,7 @@ ADDED = [
     ('max_checkpoints_to_keep', 'int', 5),
     ('learning_rate_scaling', 'string enum', 'none'),
     ('accumulate_steps', 'int', 1),
+    ('moving_average_decay', 'float', None),
     ('gradient_compression', 'string enum', 'none'),
     ('xla', 'bool', False),
     ('stall_limit_secs', 'int', 600),
@@ -118,7 +119,7 @@ ENUMS = {
 }
 
 DECAYS = ['adadelta_rho', 'adam_beta1', 'adam_beta2', 'momentum', 'rmsprop_momentum',
-          'rmsprop_decay']
+          'rmsprop_decay', 'moving_average_decay']
 
 # The largest value that is too small. Where a flag is not here, it has no lower bound.
 TOO_SMALL = {

@@ -141,7 +141,7 @@ def test_finetune_starts_from_the_checkpoint(lenet, data, tmp_path, caplog):
   command_line.main(
       task_type='finetune', dataset_dir=data, output_dir=tmp_path, model_dir=output_dir,
       ckpt_file_name='model.ckpt-5', num_classes=12, checkpoint_exclude_scopes='LeNet/fc3',
-      trainable_scopes='LeNet/fc3,LeNet/fc4', stop_at_step=2)
+      trainable_scopes='LeNet/fc3,LeNet/fc4', stop_at_step=2, moving_average_decay=0.9)
   source = command_line.variables(output_dir / 'model.ckpt-5')
   start, end = (command_line.variables(tmp_path / f'model.ckpt-{step}') for step in (0, 2))
   for layer in ('conv1', 'conv2'):
@@ -151,6 +151,13 @@ def test_finetune_starts_from_the_checkpoint(lenet, data, tmp_path, caplog):
   assert not np.array_equal(start['LeNet/fc3/weights'], source['LeNet/fc3/weights'])
   assert not np.array_equal(start['LeNet/fc3/weights'], end['LeNet/fc3/weights'])
   assert start['LeNet/fc4/biases'].shape == (12,)
+  averages = [name for name in start if f'{name}/ExponentialMovingAverage' in start]
+  assert len(averages) == 8
+  for name in averages:  # They begin with what was loaded.
+    np.testing.assert_array_equal(start[f'{name}/ExponentialMovingAverage'], start[name])
+  command_line.main(task_type='evaluate', dataset_dir=data, output_dir=tmp_path, num_classes=12,
+                    eval_files='*.tfrecord', use_ema_weights=True)
+  assert json.loads((tmp_path / 'evaluation.json').read_text())['step'] == 2
   record = json.loads((tmp_path / 'finetune.json').read_text())
   assert record == {
       'checkpoint': f'{output_dir}/model.ckpt-5',

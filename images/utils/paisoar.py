@@ -23,7 +23,7 @@ class ReplicatedVarsOptimizer:
   """
 
   def __init__(self, optimizer, clip_norm=None, *, accumulate_steps=1,
-               gradient_compression='none'):
+               gradient_compression='none', moving_average_decay=None):
     """Wrap `optimizer`, a tf.train.Optimizer.
 
     Args:
@@ -32,11 +32,15 @@ class ReplicatedVarsOptimizer:
       accumulate_steps: integer, micro-batches, each a run of the training operation, whose
         mean gradient makes a step.
       gradient_compression: 'none', or 'fp16' to exchange gradients in float16.
+      moving_average_decay: float, of an exponential moving average that is kept of each variable
+        of the model, trained or not, beside it in a checkpoint; or None for none. The decay
+        is at most (1 + n) / (10 + n) in step n.
     """
     self._optimizer = optimizer
     self._clip_norm = clip_norm
     self._accumulate_steps = accumulate_steps
     self._compression = gradient_compression
+    self._average_decay = moving_average_decay
     self.loss_scale = FixedLossScale(1.0)
     self.finite = self.complete = None
 
@@ -106,13 +110,22 @@ class ReplicatedVarsOptimizer:
     def apply():
       moves = [tf.raw_ops.AssignSubVariableOp(resource=average, value=difference)
                for average, difference in zip(averages, differences)]
-      return tf.group(self._optimizer.apply_gradients(zip(gradients, variables), global_step),
-                      *moves)
+      moved = tf.group(self._optimizer.apply_gradients(zip(gradients, variables), global_step),
+                       *moves)
+      return self._follow(moved, variables, global_step)
 
     with tf.control_dependencies([tf.cond(finite, apply, tf.no_op)]):
       adapted = self.loss_scale.update(finite)
     with tf.control_dependencies([adapted]):
       return tf.identity(finite)
+
+  def _follow(self, moved, variables, global_step):
+    """Return the update of the averages, after that of the variables; `moved` if there are none."""
+    if self._average_decay is None:
+      return moved
+    average = tf.train.ExponentialMovingAverage(self._average_decay, num_updates=global_step)
+    with tf.control_dependencies([moved]):
+      return average.apply(list(dict.fromkeys(tf.model_variables() + variables)))
 
   def _unscale_and_clip(self, gradients, norm):
     """Return the gradients of the loss itself, of a global norm of at most clip_norm.

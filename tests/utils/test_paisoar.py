@@ -11,11 +11,11 @@ RATE = 0.5
 class Step:
   """A training step on loss = a . w with w = (1, 2) and SGD, whose gradient is `a`."""
 
-  def __init__(self, *, clip_norm=None, scale=1.0, optimizer=None, batch_norm=False):
+  def __init__(self, *, clip_norm=None, scale=1.0, optimizer=None, batch_norm=False, **kwargs):
     self.a = tf.placeholder(tf.float32, [2])
     self.w = tf.get_variable('w', initializer=[1.0, 2.0])
     self.opt = paisoar.ReplicatedVarsOptimizer(
-        optimizer or tf.train.GradientDescentOptimizer(RATE), clip_norm=clip_norm)
+        optimizer or tf.train.GradientDescentOptimizer(RATE), clip_norm=clip_norm, **kwargs)
     self.global_step = tf.train.get_or_create_global_step()
 
     def loss_fn():
@@ -26,7 +26,7 @@ class Step:
     self.loss = self.opt.compute_loss(loss_fn, loss_scale=scale)
     self.train_op = self.opt.minimize(self.loss, global_step=self.global_step)
     self.session = tf.Session()
-    self.session.run(tf.global_variables_initializer())
+    self.session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
 
   def run(self, *a):
     """Make a step with the gradient `a`; return the variable afterwards."""
@@ -50,6 +50,22 @@ def test_a_step_is_that_of_the_wrapped_optimizer_at_any_loss_scale(scale):
   step = Step(scale=scale)
   np.testing.assert_array_equal(step.run(0.25, -1.0), [1 - 0.5 * 0.25, 2 + 0.5])
   assert step.session.run(step.global_step) == 1
+
+
+@pytest.mark.parametrize('micro_batches', [1, 2])
+def test_moving_averages_follow_good_steps(micro_batches):
+  step = Step(moving_average_decay=0.24, batch_norm=True, accumulate_steps=micro_batches)
+  expected = np.array([1.0, 2.0])
+  np.testing.assert_array_equal(step.state()['w/ExponentialMovingAverage'], expected)
+  for gradient, decay in [([0.25, -1.0], 2 / 11), ([np.inf, 0.0], 1.0), ([3.0, 4.0], 0.24)]:
+    for _ in range(micro_batches):
+      w = step.run(*gradient)
+    expected = decay * expected + (1 - decay) * w
+    np.testing.assert_allclose(step.state()['w/ExponentialMovingAverage'], expected, rtol=1e-6)
+  names = {name.removesuffix('/ExponentialMovingAverage') for name in step.state()
+           if name.endswith('/ExponentialMovingAverage')}
+  assert names == {'w', *(f'BatchNorm/{part}' for part in (
+      'beta', 'moving_mean', 'moving_variance'))}
 
 
 def test_only_the_update_waits_for_all_gradients():
