@@ -1,4 +1,8 @@
-"""Finds a network and its arg scope by name."""
+"""Finds a network and its arg scope by name.
+
+Not those of tf_slim.nets: half of the published ones are not there, and their dropout cannot be
+told what to keep, so that a resumed run would differ from an unbroken one.
+"""
 import functools
 import inspect
 

@@ -1,4 +1,8 @@
-"""Updates from the mean of several micro-batches, each a run of the session."""
+"""Updates from the mean of several micro-batches, each a run of the session.
+
+Horovod's `backward_passes_per_step` would sum gradients alone: batch norm's averages, and the
+verdict whether all is finite, belong to a step as well.
+"""
 from images.utils.tf1 import tf
 
 

@@ -2,6 +2,8 @@
 
 Gradients of a small loss underflow in float16; they are computed for a multiple of the
 loss and divided by it again (Micikevicius et al., Mixed Precision Training, 2018).
+TensorFlow's DynamicLossScale would go through all gradients once more; here the verdict on
+a step comes with their norm.
 """
 from images.utils.tf1 import tf
 

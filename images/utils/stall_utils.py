@@ -2,7 +2,9 @@
 
 A rank that is frozen, or whose machine is cut off, leaves the others waiting within a collective
 operation that nothing interrupts, so they end without clean-up; what is saved is whole. A machine
-that is out of reach is not waited for as long as a rank that may just be slow.
+that is out of reach is not waited for as long as a rank that may just be slow. Horovod's own
+check is made by rank 0 and of operations that have not begun: it sees neither a rank 0 that hangs
+nor what hangs within an operation.
 """
 import atexit
 import contextlib
