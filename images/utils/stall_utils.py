@@ -75,9 +75,10 @@ class _Watch:
         states = self._roll_call.ask()
         # A rank that still moves is waited for: it may have more to do, or a slower machine.
         if self._stalled() and all(age > self._limit for _, age in states.values()):
-          self._end(states, 'the limit of --stall_limit_secs')
+          self._end(states, f'for {self._limit:g} s, the limit of --stall_limit_secs')
       elif self._has_lost():
-        self._end(self._roll_call.ask(), 'and a machine is out of reach')
+        waited = time.monotonic() - self._moved
+        self._end(self._roll_call.ask(), f'for {waited:.0f} s, and a machine is out of reach')
 
   def _stalled(self, limit=None):
     waited = time.monotonic() - self._moved
@@ -98,9 +99,8 @@ class _Watch:
       late = self._roll_call.late(states) or (
           'all ranks wait within the same step, for images or others' if self._roll_call.places
           else 'other ranks have not come to the start')
-      logging.error('rank %d on %s: nothing has moved for %d s, %s: %s; %s', self._rank,
-                    self._roll_call.place.host, time.monotonic() - self._moved, reason, late,
-                    self._described())
+      logging.error('rank %d on %s: nothing has moved %s: %s; %s', self._rank,
+                    self._roll_call.place.host, reason, late, self._described())
       sys.stderr.flush()
       time.sleep(_LINGER_SECS)
     finally:

@@ -107,7 +107,7 @@ def test_a_file_system_that_fails_does_not_hide_what_has_stalled(
   exits = []
   monkeypatch.setattr(stall_utils.os, '_exit', exits.append)
   with stall_utils.waiting(describe):
-    watch._end({0: (1, 9.0)}, 'the limit')
+    watch._end({0: (1, 9.0)}, 'for 9 s')
   assert exits == [stall_utils.EXIT_STALLED]
   assert re.search('nothing has moved .*; what is saved could not be looked at '
                    rf'\({re.escape(reason)}\)', caplog.text)
@@ -146,7 +146,7 @@ def test_what_fails_while_a_process_is_ended_is_not_the_reason(watch, monkeypatc
   monkeypatch.setattr(stall_utils, '_LINGER_SECS', 0)
   watch.exit()
   assert (codes, watch.describe()) == ([], 'its work is done')
-  watch._end({0: (1, 9.0)}, 'the limit')
+  watch._end({0: (1, 9.0)}, 'for 9 s')
   watch.exit()
   assert codes == [stall_utils.EXIT_STALLED] * 2
 
@@ -170,7 +170,7 @@ def test_what_is_said_at_the_end(watch, monkeypatch, caplog, places, states, wor
   monkeypatch.setattr(stall_utils, '_LINGER_SECS', 0)
   watch._roll_call.places = [watch._roll_call.place._replace(host=host) for host in places]
   with stall_utils.waiting(lambda: 'all is saved'):
-    watch._end(states, 'the limit')
+    watch._end(states, 'for 9 s')
   assert codes == [70]
-  assert caplog.messages == [f'rank 0 on {socket.gethostname()}: nothing has moved for 0 s, the '
-                             f'limit: {words}; all is saved']
+  assert caplog.messages == [f'rank 0 on {socket.gethostname()}: nothing has moved for 9 s: '
+                             f'{words}; all is saved']
