@@ -210,7 +210,8 @@ flags.DEFINE_integer(
 flag_utils.define_float(
     'moving_average_decay', None,
     'Decay of exponential moving averages of the weights, which checkpoints then hold beside the '
-    'weights, for use_ema_weights; such as 0.9999. By default there are none.',
+    'weights, for use_ema_weights; such as 0.9999, from the first step of a run on. By default '
+    'there are none.',
     lower_bound=0, upper_bound=1)
 flag_utils.define_enum(
     'gradient_compression', 'none', ['none', 'fp16'],
@@ -263,7 +264,7 @@ flags.DEFINE_bool(
 flags.DEFINE_bool(
     'use_ema_weights', False,
     'Load the exponential moving averages that a checkpoint holds beside the variables, as '
-    'those published for mobilenet_v2 and v3 do.')
+    'those published for mobilenet_v2 and v3 do, and those of runs with moving_average_decay.')
 flags.DEFINE_string(
     'predict_files', None,
     'predict: comma-separated names or glob patterns of image files.')

@@ -7,7 +7,8 @@ import socket
 import numpy as np
 import pytest
 
-from images.utils import cluster_utils, precision_utils
+from images.models import model_factory
+from images.utils import cluster_utils, inference_utils, precision_utils
 from images.utils.tf1 import tf
 from tests import command_line
 from tests.utils.test_checkpoint_utils import save
@@ -183,6 +184,38 @@ def test_resumed_finetune_needs_no_checkpoint_of_another_run(lenet, data, tmp_pa
   shutil.rmtree(pretrained)
   command_line.main(**finetune, stop_at_step=2)
   assert (run / 'model.ckpt-2.index').exists()
+
+
+def test_a_finetune_loads_what_a_network_has_made_without_tf_slim(data, tmp_path, monkeypatch):
+  def plain(images, num_classes, is_training):
+    del is_training
+    weights = tf.get_variable('plain', [3, num_classes], images.dtype)
+    return tf.reduce_mean(images, [1, 2]) @ weights, {}
+
+  monkeypatch.setitem(model_factory.models_map, 'plain', plain)
+  monkeypatch.setitem(model_factory.arg_scopes_map, 'plain', model_factory.arg_scopes_map['lenet'])
+  values = {'model_name': 'plain', 'preprocessing_name': 'cifarnet', 'dataset_dir': data,
+            'stop_at_step': 1}
+  command_line.main(**values, output_dir=tmp_path / 'a')
+  command_line.main(**values, output_dir=tmp_path / 'b', task_type='finetune',
+                    model_dir=tmp_path / 'a', ckpt_file_name='model.ckpt-1')
+  first, then = (command_line.variables(tmp_path / name)['plain']
+                 for name in ('a/model.ckpt-1', 'b/model.ckpt-0'))
+  np.testing.assert_array_equal(first, then)
+
+
+def test_an_exported_network_has_no_auxiliary_head_and_the_labels_of_the_data(lenet, monkeypatch):
+  seen = {}
+  get_network_fn = model_factory.get_network_fn
+
+  def see_and_get(*args, **kwargs):
+    seen.update(kwargs)
+    return get_network_fn(*args, **kwargs)
+
+  monkeypatch.setattr(model_factory, 'get_network_fn', see_and_get)
+  monkeypatch.setattr(inference_utils, 'export', lambda *_, **kwargs: seen.update(kwargs))
+  command_line.main(task_type='export', output_dir=lenet[0], labels_offset=3)
+  assert (seen['has_auxiliary_head'], seen['labels_offset']) == (False, 3)
 
 
 def test_nothing_is_left_to_do(lenet, data, caplog):

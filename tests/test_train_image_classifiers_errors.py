@@ -120,7 +120,7 @@ def test_corrupt_record_is_named_when_it_is_met(fails, tmp_path):
     ({'label': 12}, 'label 12 is outside [0, 10): set --num_classes'),
     ({'label': -1}, 'label -1 is outside [0, 10): set --num_classes, or if it is negative '
                     '--labels_offset, or convert the data again; file'),
-    ({'image': b'\x89PNG'}, 'so far, more than 0.1 that --max_bad_fraction allows in the epochs '),
+    ({'image': b'\x89PNG'}, 'so far, more than the 0 that --max_bad_fraction allows in'),
 ])
 def test_bad_record(fails, tmp_path, change, message):
   make_data.write_records(tmp_path / TRAIN, records(10, **change))

@@ -141,7 +141,7 @@ def read_labels(dataset_dir):
   if not tf.io.gfile.exists(path):
     return None
   with tf.io.gfile.GFile(path) as file:
-    lines = file.read().splitlines()
+    lines = file.read().lstrip('\ufeff').rstrip().splitlines()
   found = [re.fullmatch(r'(\d+):(.*)', line) for line in lines]
   if not all(found):
     return dict(enumerate(lines))

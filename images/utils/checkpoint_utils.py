@@ -43,11 +43,16 @@ def _names_in(directory):
   return ', '.join(names[:20]) or 'none'
 
 
-def check_is_no_pattern(path):
-  """Raise ValueError where TensorFlow would not find the checkpoints that it saves at `path`."""
-  if re.search(r'[*?\[\\]', path):
-    raise ValueError(f'{path!r} has a character of patterns (* ? [ \\), which TensorFlow does not '
-                     'find again in the path of a checkpoint: choose another directory')
+def check_is_no_pattern(path, characters='[\\'):
+  """Raise ValueError where `path` has characters with which TensorFlow's globs go astray.
+
+  With [ and \\ it does not find a checkpoint again, with * and ? it would find others too when it
+  deletes old ones.
+  """
+  found = sorted(set(path) & set(characters))
+  if found:
+    raise ValueError(f'{path!r} has {" ".join(found)} in it, which TensorFlow takes for a pattern '
+                     'in the path of a checkpoint: choose another directory')
 
 
 def named_in(directory):
@@ -60,11 +65,15 @@ def named_in(directory):
     return tf.train.latest_checkpoint(directory)
 
 
+def last_saved_in(directory):
+  """Return the path of the checkpoint of the highest step in `directory`, or None."""
+  steps = saved_steps(directory)
+  return os.path.join(directory, f'model.ckpt-{steps[-1]}') if steps else None
+
+
 def newest_in(directory):
   """Return the path of the newest checkpoint in `directory`, named there or not, or None."""
-  steps = saved_steps(directory)
-  last = os.path.join(directory, f'model.ckpt-{steps[-1]}') if steps else None
-  return named_in(directory) or last
+  return named_in(directory) or last_saved_in(directory)
 
 
 def saved_steps(output_dir):

@@ -26,7 +26,7 @@ class DatasetIterator:
   Attributes:
     skipped: scalar int64 tensor after get_next(), the number of undecodable images that
       this rank has skipped since it started; None for mock data.
-    allowed: scalar float64 tensor after get_next(), how many all ranks together may have skipped;
+    allowed: scalar int64 tensor after get_next(), how many all ranks together may have skipped;
       None for mock data.
     wait: scalar float64 tensor after get_next(), the seconds that a step waits for its batch:
       from the step's beginning until the batch was prepared; 0 for mock data.
@@ -132,7 +132,7 @@ def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, 
       labels_offset=labels_offset)
   dataset = dataset.map(prepare, num_parallel_calls=min(num_parallel_batches,
                                                         num_preprocessing_threads))
-  dataset = preparation_utils.count_bad(dataset, max_bad_fraction, sum(counts), size)
+  dataset = preparation_utils.count_bad(dataset, max_bad_fraction, sum(counts), taken * size)
   dataset = dataset.map(preparation_utils.good_ones)
   dataset = dataset.rebatch(batch_size, drop_remainder=True)
   dataset = dataset.map(lambda batch: {**batch, 'ready': tf.timestamp()})
@@ -159,7 +159,7 @@ def evaluation_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size
       parse_fn, preprocessing_fn, image_size=image_size, num_classes=num_classes, seed=0,
       labels_offset=labels_offset)
   dataset = dataset.map(prepare, num_parallel_calls=num_preprocessing_threads)
-  dataset = preparation_utils.count_bad(dataset, max_bad_fraction, sum(counts), size)
+  dataset = preparation_utils.count_bad(dataset, max_bad_fraction, sum(counts))
   dataset = dataset.map(preparation_utils.with_bad_ones).prefetch(tf.data.AUTOTUNE)
   return tf.data.make_initializable_iterator(
       dataset.with_options(_options(num_preprocessing_threads)))

@@ -3,13 +3,19 @@ import os
 
 from absl import logging
 
-from images.utils import cluster_utils, inference_utils, run_utils, stall_utils
+from images.utils import (
+    cluster_utils,
+    inference_utils,
+    preparation_utils,
+    run_utils,
+    stall_utils,
+)
 from images.utils.tf1 import tf
 
 RESULT = 'evaluation.json'
 
 
-def evaluate(iterator, batch, logits, checkpoint, *, max_bad_fraction=1.0, config=None,
+def evaluate(iterator, batch, logits, checkpoint, *, max_bad_fraction, config=None,
              use_ema_weights=False):
   """Return the result of running through `iterator`, the same dict on every rank.
 
@@ -77,7 +83,7 @@ def _summarize(counts_of_ranks, checkpoint, max_bad_fraction):
   images, top_1, top_5, skipped = (sum(counts) for counts in zip(*counts_of_ranks))
   if not images:
     raise ValueError('the evaluation files have no image that can be decoded')
-  if skipped > max_bad_fraction * (images + skipped):
+  if skipped > preparation_utils.allowed_bad(max_bad_fraction, images + skipped):
     raise ValueError(f'undecodable images: {skipped} of {images + skipped}, more than '
                      f'--max_bad_fraction={max_bad_fraction} allows')
   step = cluster_utils.broadcast_object(_step(checkpoint) if cluster_utils.is_chief() else None)

@@ -14,10 +14,11 @@ def find_images(patterns):
     ValueError: no pattern is given.
     FileNotFoundError: a pattern matches no file.
   """
+  patterns = [pattern.strip() for pattern in (patterns or '').split(',') if pattern.strip()]
   if not patterns:
     raise ValueError("--predict_files is needed: names or glob patterns, such as 'photos/*.jpg'")
   paths = []
-  for pattern in filter(None, map(str.strip, patterns.split(','))):
+  for pattern in patterns:
     # A name may hold what would be a pattern, as photo[1].jpg does.
     found = [pattern] if tf.io.gfile.exists(pattern) else sorted(tf.io.gfile.glob(pattern))
     if not found:

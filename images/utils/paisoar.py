@@ -158,4 +158,3 @@ def _moving_averages():
     averages.append(operation.inputs[0])
     differences.append(operation.inputs[1])
   return averages, differences
-

@@ -101,34 +101,36 @@ def _check_labels(labels, num_classes, paths):
        tf.gather(paths, outside)])
 
 
-def count_bad(dataset, max_bad_fraction, records, ranks):
+def count_bad(dataset, max_bad_fraction, records, position=0):
   """Add 'skipped' and 'allowed' to the elements; fail if too many images of an epoch are bad.
 
   Args:
     dataset: of elements, see above.
-    max_bad_fraction: float, the part of all records that may be bad in each epoch begun. A rank
+    max_bad_fraction: float, the part of the records that may be bad in each epoch begun. One rank
       may have them all: whether all ranks together have more is checked elsewhere.
     records: int, of an epoch, over all ranks.
-    ranks: int, how many share them.
+    position: int, the place at which the dataset begins.
   """
-  def count(state, element):
-    seen = state[0] + tf.size(element['place'], out_type=tf.int64)
-    skipped = state[1] + element['bad']
-    epochs = tf.cast(-(-seen * ranks // records), tf.float64)
-    allowed = max_bad_fraction * records * epochs
+  def count(skipped, element):
+    skipped += element['bad']
+    epochs = element['place'][-1] // records - position // records + 1
+    allowed = allowed_bad(max_bad_fraction, records) * epochs
     with tf.control_dependencies([check_bad(skipped, allowed)]):
-      counts = {'skipped': tf.identity(skipped), 'allowed': allowed}
-      return tf.stack([seen, skipped]), {**element, **counts}
+      return skipped, {**element, 'skipped': tf.identity(skipped), 'allowed': allowed}
 
-  return dataset.scan(np.zeros([2], np.int64), count)
+  return dataset.scan(np.int64(0), count)
+
+
+def allowed_bad(max_bad_fraction, records):
+  """Return how many of the records of an epoch may be bad, an int."""
+  return int(max_bad_fraction * records + 1e-6)  # 0.29 x 100 is a little less than 29.
 
 
 def check_bad(skipped, allowed):
-  """Return an operation that fails if more images are `skipped`, an integer, than `allowed`."""
+  """Return an operation that fails if more images are `skipped` than `allowed`, int64 scalars."""
   return tf.debugging.Assert(
-      tf.cast(skipped, allowed.dtype) <= allowed,
-      ['undecodable images:', skipped, 'so far, more than', allowed,
-       'that --max_bad_fraction allows in the epochs begun'])
+      skipped <= allowed, ['undecodable images:', skipped, 'so far, more than the', allowed,
+                           'that --max_bad_fraction allows in the epochs begun'])
 
 
 def good_ones(element):

@@ -17,7 +17,7 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
     wait: scalar float tensor, seconds that the step has waited for its images, or None.
     skipped: scalar integer tensor, undecodable images of this rank so far, or None; all ranks'
       together in the dict.
-    allowed: scalar float tensor, how many all ranks together may have; a step fails with more.
+    allowed: scalar integer tensor, how many all ranks together may have; a step fails with more.
   """
   request = tf.placeholder_with_default(0.0, [], name='stop_request')
   lost = tf.cast(~tf.is_finite(loss), tf.float32) * tf.one_hot(
@@ -36,10 +36,11 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
                  loss_scale=opt.loss_scale.value, dynamic=opt.loss_scale.is_dynamic)
   done = [train_op]
   if skipped is not None:
-    of_all = tf.round(means['skipped'] * cluster_utils.size())
-    tensors['skipped'] = tf.cast(of_all, tf.int64)
-    allowed = means['allowed'] * (1 + 1e-6)  # It was rounded.
-    done.append(preparation_utils.check_bad(tensors['skipped'], allowed))
+    size = cluster_utils.size()
+    tensors['skipped'], allowed = (
+        tf.cast(tf.round(means[name] * size), tf.int64) for name in ('skipped', 'allowed'))
+    # One rank may be in the next epoch before another.
+    done.append(preparation_utils.check_bad(tensors['skipped'], -(-allowed // size)))
   with tf.control_dependencies(done):
     tensors['step'] = tf.identity(tf.train.get_global_step().read_value())
   return tensors

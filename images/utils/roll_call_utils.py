@@ -43,7 +43,7 @@ class RollCall:
     self._socket.bind(('', 0))
     self.place = Place(socket.gethostname(), _address(), _machine(), self._socket.getsockname()[1])
     self.places = []
-    self._met = set()
+    self._met = []  # A Place on each other machine that answers.
     threading.Thread(target=self._answer, name='roll call', daemon=True).start()
 
   def _answer(self):
@@ -53,18 +53,18 @@ class RollCall:
         self._socket.sendto(json.dumps([self._rank, *self._state()]).encode(), sender)
 
   def meet(self, places):
-    """Take in the Places of all ranks, and find out in the background whose machine answers."""
+    """Take in the Places of all ranks, and find out in the background whose machine answers.
+
+    A firewall may keep a machine silent from the beginning.
+    """
     self.places = places
-    threading.Thread(target=self.has_lost, name='meeting', daemon=True).start()
+    others = {place[:3]: place for place in places if place[:3] != self.place[:3]}
+    threading.Thread(target=lambda: self._met.extend(filter(_is_up, others.values())),
+                     name='meeting', daemon=True).start()
 
   def has_lost(self):
-    """Return whether a machine that has answered once does so no more."""
-    for place in {place[:3]: place for place in self.places}.values():
-      if _is_up(place):
-        self._met.add(place[:3])
-      elif place[:3] in self._met:  # A firewall may have kept it silent from the beginning.
-        return True
-    return False
+    """Return whether another machine that has answered at the beginning does so no more."""
+    return not all(map(_is_up, self._met))
 
   def ask(self):
     """Return {rank: its state} of the ranks that answer within _ANSWER_SECS."""

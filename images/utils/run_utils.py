@@ -18,6 +18,7 @@ from images.utils import checkpoint_utils, cluster_utils
 from images.utils.tf1 import tf
 
 RECORD = 'run.json'
+_UNWRITABLE = '--output_dir={} cannot be written: {}; choose another directory or free space'
 
 
 def open_run_dir(output_dir, *, model_name, dataset_name):
@@ -35,7 +36,7 @@ def open_run_dir(output_dir, *, model_name, dataset_name):
     now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
     output_dir = _new_dir(os.path.join('runs', f'{now}-{model_name}-{dataset_name}'))
   output_dir = cluster_utils.broadcast_object(output_dir)
-  checkpoint_utils.check_is_no_pattern(output_dir)
+  checkpoint_utils.check_is_no_pattern(output_dir, '*?[\\')
   make_writable(output_dir)
   return output_dir
 
@@ -45,9 +46,13 @@ def _new_dir(path):
   names = itertools.chain([path], (f'{path}-{number}' for number in itertools.count(2)))
   while True:
     name = next(names)
-    with contextlib.suppress(FileExistsError):
+    try:
       os.makedirs(name)
-      return name
+    except FileExistsError:
+      continue
+    except OSError as error:
+      raise OSError(_UNWRITABLE.format(name, error.strerror)) from error
+    return name
 
 
 def make_writable(directory):
@@ -65,8 +70,7 @@ def make_writable(directory):
       file.write('x')
     tf.io.gfile.remove(probe)
   except tf.errors.OpError as error:
-    raise OSError(f'--output_dir={directory} cannot be written: {error.message}; choose another '
-                  'directory or free space') from error
+    raise OSError(_UNWRITABLE.format(directory, error.message)) from error
 
 
 @contextlib.contextmanager
@@ -103,10 +107,11 @@ def newest_checkpoint(output_dir):
   Raises:
     ValueError: the checkpoint is damaged.
   """
-  path = checkpoint_utils.newest_in(output_dir)
+  path = checkpoint_utils.named_in(output_dir)
   if not path:
-    return None, 0, 0
-  if not checkpoint_utils.named_in(output_dir):
+    path = checkpoint_utils.last_saved_in(output_dir)
+    if not path:
+      return None, 0, 0
     _name_checkpoint(path)
   try:
     reader = tf.train.load_checkpoint(path)
@@ -191,6 +196,11 @@ def write_record(output_dir, flag_values, **facts):
       'transport': cluster_utils.transport(), 'ranks': cluster_utils.size(), **facts})
 
 
+def _by_name(files):
+  """Return what is the same of files wherever they are: their names and numbers of records."""
+  return sorted((os.path.basename(path), count) for path, count in files.items())
+
+
 def warn_of_changes(directory, flag_values, *, ranks=None, files=None):
   """Let the chief log what is not as the run in `directory` had it.
 
@@ -216,7 +226,7 @@ def warn_of_changes(directory, flag_values, *, ranks=None, files=None):
   if ranks not in (None, record.get('ranks')):
     changed.append(f'{ranks} ranks, were {record.get("ranks")}: the global batch, the steps of an '
                    'epoch and what follows from them change with it')
-  if files not in (None, record.get('files')):
+  if files is not None and _by_name(files) != _by_name(record.get('files', {})):
     changed.append('the training files are others, or have other numbers of records: in this epoch '
                    'some come twice and some not at all')
   if changed:

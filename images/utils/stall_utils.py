@@ -77,8 +77,9 @@ class _Watch:
         if self._stalled() and all(age > self._limit for _, age in states.values()):
           self._end(states, f'for {self._limit:g} s, the limit of --stall_limit_secs')
       elif self._has_lost():
-        waited = time.monotonic() - self._moved
-        self._end(self._roll_call.ask(), f'for {waited:.0f} s, and a machine is out of reach')
+        states, waited = self._roll_call.ask(), time.monotonic() - self._moved
+        if len(states) < len(self._roll_call.places):
+          self._end(states, f'for {waited:.0f} s, and a machine is out of reach')
 
   def _stalled(self, limit=None):
     waited = time.monotonic() - self._moved

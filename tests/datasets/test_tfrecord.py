@@ -91,7 +91,8 @@ def test_labels(tmp_path):
 
 
 @pytest.mark.parametrize(('text', 'expected'), [
-    ('1:cat\n3:dog: big\n', {1: 'cat', 3: 'dog: big'}), ('cat\n2: dog\n', {0: 'cat', 1: '2: dog'})])
+    ('\ufeff1:cat\n3:dog: big\n\n', {1: 'cat', 3: 'dog: big'}),
+    ('cat\n2: dog\n', {0: 'cat', 1: '2: dog'})])
 def test_labels_that_others_have_written(tmp_path, text, expected):
   (tmp_path / 'labels.txt').write_text(text)
   assert tfrecord.read_labels(str(tmp_path)) == expected

@@ -68,10 +68,19 @@ def test_the_newest_without_the_file_that_names_it(tmp_path, damage):
   assert path == f'{tmp_path}/model.ckpt-{newest}'
 
 
-@pytest.mark.parametrize('character', '*?[\\')
-def test_a_path_that_tensorflow_takes_for_a_pattern_is_refused(character):
-  with pytest.raises(ValueError, match='character of patterns .*: choose another directory'):
+@pytest.mark.parametrize('character', '[\\')
+def test_a_path_where_tensorflow_finds_no_checkpoint_is_refused(character):
+  with pytest.raises(ValueError, match='in it, which TensorFlow .*: choose another directory'):
     checkpoint_utils.checkpoint_path(f'/run{character}1', None)
+
+
+@pytest.mark.parametrize('character', '*?')
+def test_where_a_run_cannot_be_there_may_be_a_checkpoint(tmp_path, character):
+  (tmp_path / f'run{character}').mkdir()
+  path = save(tmp_path / f'run{character}', 'model.ckpt', step=5, w=[1])
+  assert checkpoint_utils.checkpoint_path(str(tmp_path / f'run{character}'), None) == path
+  with pytest.raises(ValueError, match='choose another directory'):
+    checkpoint_utils.check_is_no_pattern(path, '*?')
 
 
 def test_a_directory_stands_for_its_newest(tmp_path):

@@ -239,7 +239,7 @@ def test_too_many_undecodable_images_are_an_error(tmp_path):
   with pytest.raises(tf.errors.InvalidArgumentError) as error:
     read(tmp_path, [20], 5, max_bad_fraction=0.1)
   assert '--max_bad_fraction allows' in error.value.message
-  assert '[undecodable images:] [3] [so far, more than] [2]' in error.value.message
+  assert '[undecodable images:] [3] [so far, more than the] [2]' in error.value.message
 
 
 def test_each_epoch_may_have_its_bad_images_early(tmp_path):
@@ -247,6 +247,13 @@ def test_each_epoch_may_have_its_bad_images_early(tmp_path):
   batches = read(tmp_path, [20], 6, max_bad_fraction=0.05, shuffle_buffer_size=1)
   assert numbers_of(batches) == [*range(1, 20), *range(1, 6)]
   assert int(batches[-1][2]) == 2
+
+
+@pytest.mark.parametrize('seed', [2, 3, 7])
+def test_each_epoch_may_have_its_bad_images_after_a_resume_too(tmp_path, seed):
+  write(tmp_path, [20], r0=record(0, encoded=b'no image'))
+  batches = read(tmp_path, [20], 5, max_bad_fraction=0.05, position=10, seed=seed)
+  assert int(batches[-1][2]) <= 2
 
 
 def test_one_rank_may_have_all_bad_images_of_an_epoch(tmp_path, monkeypatch):

@@ -48,7 +48,7 @@ def build(*, poison=None, poison_loss=None, poison_gradient=None, loss_scale=1.0
   tensors = progress_utils.progress_tensors(
       train_op, opt, loss=loss, accuracy=tf.constant(0.25), learning_rate=tf.constant(0.5),
       skipped=None if skipped is None else tf.constant(skipped, tf.int64),
-      allowed=tf.constant(7.0, tf.float64), wait=wait)
+      allowed=tf.constant(7, tf.int64), wait=wait)
   return train_op, tensors
 
 
@@ -107,6 +107,16 @@ def test_the_share_of_time_that_steps_wait_for_images(tmp_path, log, caplog, mon
 def test_micro_batches_are_no_steps_of_the_log(tmp_path, log):
   run(tmp_path, 'LoggingTensorHook', total_steps=5, every=2, accumulate_steps=3)
   assert [line.split()[1] for line in log()] == ['2/5', '4/5', '5/5']
+
+
+def test_the_log_has_the_means_of_micro_batches(log):
+  hook = hooks_utils.LoggingTensorHook(
+      {'step': 'step', 'loss': 'loss', 'complete': 'complete', 'dynamic': False}, every_n_iters=1,
+      total_steps=1, global_batch=8)
+  for step, loss in ((0, 4.0), (1, 1.0)):
+    hook.after_run(None, tf.train.SessionRunValues(
+        {'step': step, 'loss': loss, 'complete': step == 1}, None, None))
+  assert log() == ['step 1/1  loss 2.5000']
 
 
 def test_a_last_step_on_the_interval_is_logged_once(tmp_path, log):

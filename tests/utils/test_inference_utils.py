@@ -100,8 +100,9 @@ def test_a_name_may_look_like_a_pattern(tmp_path):
 
 
 def test_no_pattern_and_a_pattern_without_files_are_errors(tmp_path):
-  with pytest.raises(ValueError, match='--predict_files is needed'):
-    inference_utils.find_images(None)
+  for patterns in (None, '', ' ,'):
+    with pytest.raises(ValueError, match='--predict_files is needed'):
+      inference_utils.find_images(patterns)
   with pytest.raises(FileNotFoundError, match=r"no file matches '.*\.jpg'"):
     inference_utils.find_images(str(tmp_path / '*.jpg'))
 

@@ -61,3 +61,8 @@ def test_images_of_another_size_are_an_error():
   with tf.Graph().as_default(), pytest.raises(ValueError, match=(
       r'gives images of shape \(4, 7, 3\), not \[4, 4, channels\] \(--preprocessing_name\)')):
     tf.data.Dataset.from_tensors(group).map(prepare)
+
+
+def test_how_many_images_of_an_epoch_may_be_bad():
+  for fraction, allowed in ((0.29, 29), (0.57, 57), (0.005, 0), (1.0, 100)):
+    assert preparation_utils.allowed_bad(fraction, 100) == allowed

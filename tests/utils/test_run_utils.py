@@ -59,8 +59,15 @@ def test_runs_that_start_in_the_same_second_have_directories_of_their_own(tmp_pa
   assert paths == [f'runs/20260102-030405-lenet-mnist{ending}' for ending in ('', '-2', '-3')]
 
 
+def test_a_new_directory_that_cannot_be_made_is_an_error(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'runs').write_text('x')
+  with pytest.raises(OSError, match='--output_dir=runs/.*-lenet-mnist cannot be written: '):
+    run_utils.open_run_dir(None, model_name='lenet', dataset_name='mnist')
+
+
 def test_a_directory_whose_checkpoints_tensorflow_would_not_find_is_refused(tmp_path):
-  with pytest.raises(ValueError, match=r'run \[v1\]. has a character of patterns'):
+  with pytest.raises(ValueError, match=r'run \[v1\]. has \[ in it, which TensorFlow takes'):
     run_utils.open_run_dir(str(tmp_path / 'run [v1]'), model_name='lenet', dataset_name='mnist')
   assert os.listdir(tmp_path) == []
 
@@ -226,7 +233,7 @@ def test_flags_that_are_not_those_of_the_run(tmp_path, monkeypatch, caplog):
 
 def test_training_files_that_are_not_those_of_the_run(tmp_path, caplog):
   run_utils.write_record(str(tmp_path), {}, files={'a.tfrecord': 10})
-  run_utils.warn_of_changes(str(tmp_path), {}, files={'a.tfrecord': 10})
+  run_utils.warn_of_changes(str(tmp_path), {}, files={'/moved/a.tfrecord': 10})
   assert not caplog.messages
   run_utils.warn_of_changes(str(tmp_path), {}, files={'a.tfrecord': 11})
   assert 'the training files are others, or have other numbers of records' in caplog.messages[0]

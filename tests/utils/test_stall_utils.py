@@ -93,6 +93,24 @@ def test_a_machine_that_is_out_of_reach_ends_the_wait_sooner(watch, monkeypatch)
   assert not watch._has_lost()
 
 
+def test_nobody_is_out_of_reach_who_answers(watch, monkeypatch):
+  """As where the name of a machine cannot be found for a while."""
+  watch._limit, watch._roll_call.places = 60, [watch._roll_call.place] * 2
+  answers = [{0: (5, 9.0), 1: (5, 9.0)}, {0: (5, 9.0)}]
+  asked, ended = iter(answers), []
+  monkeypatch.setattr(watch, '_has_lost', lambda: True)
+  monkeypatch.setattr(watch._roll_call, 'ask', lambda: next(asked))
+  monkeypatch.setattr(stall_utils.time, 'sleep', lambda _: None)
+
+  def end(states, reason):
+    ended.append((states, reason))
+    monkeypatch.setattr(stall_utils, '_watch', stall_utils._Watch())
+
+  monkeypatch.setattr(watch, '_end', end)
+  watch._run()
+  assert ended == [(answers[1], 'for 0 s, and a machine is out of reach')]
+
+
 def fail():
   raise OSError('no route to host')
 
