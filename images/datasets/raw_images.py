@@ -81,13 +81,23 @@ def _standardize(image, content):
 
 
 def _is_plain_png(image, content):
-  """Return whether a PNG is whole, grey or RGB, with 8 bits and no transparent colour.
-
-  Of one that is cut short near its end Pillow has all pixels, TensorFlow would refuse it.
-  """
+  """Return whether a PNG is whole, grey or RGB, with 8 bits and no transparent colour."""
   bit_depth = content[24]  # 8 bytes signature, 8 bytes chunk header, width, height, depth
   return (image.mode in ('RGB', 'L') and bit_depth == 8 and 'transparency' not in image.info
-          and _PNG_END in content)
+          and _is_whole_png(content))
+
+
+def _is_whole_png(content):
+  """Return whether a PNG has its end and the right checksums.
+
+  Of others Pillow may have all pixels, where TensorFlow would refuse them.
+  """
+  try:
+    with Image.open(io.BytesIO(content)) as image:
+      image.verify()
+  except (OSError, SyntaxError):
+    return False
+  return _PNG_END in content
 
 
 def _to_rgb(image):

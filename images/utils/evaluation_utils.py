@@ -13,6 +13,7 @@ from images.utils import (
 from images.utils.tf1 import tf
 
 RESULT = 'evaluation.json'
+_TAGS = {'accuracy': 'top_1', 'top_5_accuracy': 'top_5'}  # 'accuracy' as that of training.
 
 
 def evaluate(iterator, batch, logits, checkpoint, *, max_bad_fraction, config=None,
@@ -100,7 +101,8 @@ def _step(checkpoint):
 def report(result, output_dir):
   """Log the `result` of evaluate(), and write it to evaluation.json in `output_dir`.
 
-  Whatever else `result` holds is written as well.
+  Whatever else `result` holds is written as well. The accuracies also go to an event file in
+  `output_dir`/eval, where TensorBoard has those of all evaluations.
   """
   logging.info('top-1 %.4f (%d of %d), top-5 %.4f (%d)%s: %s', result['top_1'],
                result['top_1_count'], result['images'], result['top_5'], result['top_5_count'],
@@ -108,4 +110,8 @@ def report(result, output_dir):
                result['checkpoint'])
   path = os.path.join(output_dir, RESULT)
   run_utils.write_json(path, result)
+  with tf.Graph().as_default(), tf.summary.FileWriter(os.path.join(output_dir, 'eval')) as writer:
+    writer.add_summary(tf.Summary(value=[
+        tf.Summary.Value(tag=tag, simple_value=result[name]) for tag, name in _TAGS.items()]),
+                       result['step'])
   logging.info('written to %s', path)

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from images.datasets import raw_images
+from images.utils.tf1 import tf
 from tests.datasets import make_data
 from tests.datasets.make_data import image_bytes, pixels
 
@@ -84,11 +85,16 @@ def test_16_bit_rgb_keeps_the_upper_8():
   np.testing.assert_array_equal(as_png(sixteen_bit_rgb_png(values)), values // 256)
 
 
-@pytest.mark.parametrize('missing', [1, 8, 12])
-def test_a_png_without_its_very_end_is_made_whole(missing):
-  """Its pixels are all there, but TensorFlow would refuse it."""
-  whole = image_bytes(pixels(6, 9, 3), 'png')
-  np.testing.assert_array_equal(as_png(whole[:-missing]), pixels(6, 9, 3))
+WHOLE = image_bytes(pixels(6, 9, 3), 'png')
+
+
+@pytest.mark.parametrize('content', [
+    WHOLE[:-1], WHOLE[:-8], WHOLE[:-12],
+    WHOLE[:-13] + bytes([WHOLE[-13] ^ 1]) + WHOLE[-12:]])  # The last byte of a checksum.
+def test_a_png_with_all_pixels_but_not_its_end_or_checksum_is_made_whole(content):
+  with pytest.raises(tf.errors.InvalidArgumentError):
+    make_data.decode_by_tensorflow(content)
+  np.testing.assert_array_equal(as_png(content), pixels(6, 9, 3))
 
 
 def test_transparency_is_laid_on_white():

@@ -107,4 +107,9 @@ def test_the_report_is_logged_and_written(tmp_path, caplog):
   assert ('top-1 0.1250 (1 of 8), top-5 0.7500 (6), 2 undecodable images skipped: '
           'x/model.ckpt-7') in caplog.text
   assert json.loads((tmp_path / 'evaluation.json').read_text()) == result
-  assert os.listdir(tmp_path) == ['evaluation.json']
+  assert sorted(os.listdir(tmp_path)) == ['eval', 'evaluation.json']
+  (path,) = (tmp_path / 'eval').iterdir()
+  (event,) = [event for event in tf.train.summary_iterator(str(path)) if event.summary.value]
+  assert event.step == 7
+  assert {value.tag: value.simple_value for value in event.summary.value} == {
+      'accuracy': 0.125, 'top_5_accuracy': 0.75}
