@@ -18,11 +18,10 @@ HOROVOD_INSTALL = ("pip install 'setuptools<70' wheel 'cmake<4' && "
                    'HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITH_GLOO=1 '
                    'pip install --no-build-isolation horovod==0.28.1')
 
-_hvd = None  # The module horovod.tensorflow, once init() has started it.
-
-
 # By how much Gloo's limit exceeds that of the watch, which names the rank that hangs.
 _GLOO_MARGIN_SECS = 60
+
+_hvd = None  # The module horovod.tensorflow, once init() has started it.
 
 
 def init(enable_paisoar, stall_limit_secs=600):

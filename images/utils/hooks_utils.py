@@ -140,7 +140,7 @@ class LoggingTensorHook(tf.train.SessionRunHook):
     if values is None:
       return
     self._values = values
-    step = int(self._values['step'])
+    step = int(values['step'])
     if self._started is None:
       # The first step is no measure: it waits for the first images and for the threads.
       self._started, self._waited = (step, time.time()), 0.0
