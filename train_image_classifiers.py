@@ -53,7 +53,7 @@ Plan = collections.namedtuple('Plan', [
     'output_dir',    # string
     'checkpoint',    # path of the checkpoint to go on from, or None
     'first_step',    # its global step, or 0
-    'position',      # records, over all ranks, that were taken by then
+    'position',      # in the training data by then, as of position_utils
     'data_sources',  # the training files
     'num_samples',   # images in an epoch
     'learning_rate',  # before warm-up and decay
@@ -146,7 +146,8 @@ def build_training(plan, global_step):
     logging.info('trainable variables:\n%s', misc_utils.model_statistics(tf.trainable_variables()))
   return train_op, progress_utils.progress_tensors(
       train_op, opt, loss=loss, learning_rate=learning_rate, skipped=dataset_iterator.skipped,
-      allowed=dataset_iterator.allowed, wait=dataset_iterator.wait, **metrics)
+      allowed=dataset_iterator.allowed, wait=dataset_iterator.wait,
+      follow=dataset_iterator.follow, **metrics)
 
 
 def make_plan():

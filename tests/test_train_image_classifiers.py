@@ -62,7 +62,7 @@ def test_checkpoints_are_float32(lenet):
   assert found == ['model.ckpt-4', 'model.ckpt-5']
   values = command_line.variables(output_dir / 'model.ckpt-5')
   assert values.pop('global_step') == STEPS
-  assert values.pop('input_position') == STEPS * 4
+  assert values.pop('input_position').tolist() == [[STEPS * 4]]
   assert {value.dtype for value in values.values()} == {np.dtype('float32')}
 
 

@@ -152,7 +152,7 @@ def check_loadable(variables, path, remedy='Check --model_name and --num_classes
     shape = variable.shape.as_list()
     if name not in shapes:
       wrong.append(f'{name} is not in it')
-    elif list(shapes[name]) != shape:
+    elif not variable.shape.is_compatible_with(shapes[name]):
       wrong.append(f'{name} has shape {shapes[name]} in it, {shape} here'
                    f'{background_hint(list(shapes[name]), shape)}')
   if wrong:

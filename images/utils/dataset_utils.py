@@ -2,13 +2,15 @@
 
 Training reads an endless stream of epochs. What a rank reads in an epoch, and in which
 order, is a function of (seed, epoch) only, and every random distortion one of (seed,
-place in the stream): a run that is resumed at a place goes on as if never interrupted.
+place in the stream): a run that is resumed at a position goes on as if never interrupted.
 """
+import itertools
 import sys
 
 from images.utils import (
     cluster_utils,
     device_utils,
+    position_utils,
     preparation_utils,
     share_utils,
     stall_utils,
@@ -34,10 +36,12 @@ class DatasetIterator:
       stream of all ranks; for mock data the number of the step, and apart for each rank.
   """
 
-  def __init__(self, dataset):
+  def __init__(self, dataset, start=None, restored=None):
     """Iterate over `dataset` of dicts with 'image' and 'label', and from files 'place' (in the
-    stream of all ranks), 'skipped', 'allowed' and 'ready' (when it was). Where there is a GPU, the
-    next batch is copied to it during a step."""
+    stream of all ranks), 'skipped', 'allowed' and 'ready' (when it was). From files it begins at
+    the position `start`, for the ranks of now what `restored` of the checkpoint was for those
+    before. Where there is a GPU, the next batch is copied to it during a step."""
+    self._start, self._restored = start, restored or start
     self._device = device_utils.accelerator() or '/cpu:0'
     if device_utils.accelerator():
       dataset = dataset.apply(tf.data.experimental.prefetch_to_device(self._device, 1))
@@ -49,28 +53,41 @@ class DatasetIterator:
 
   def get_next(self):
     """Return a batch: images [batch, height, width, channels], float32 or uint8 as the
-    preprocessing makes them, and labels [batch] int64; call it once.
-
-    The variable `input_position` follows: a checkpoint holds how many records, over all
-    ranks, training has taken.
-    """
+    preprocessing makes them, and labels [batch] int64; call it once."""
     started = tf.timestamp()
     with tf.control_dependencies([started]), tf.device(self._device):
       batch = self._iterator.get_next()
-    size = cluster_utils.size()
     if 'place' not in batch:
       self.wait = tf.constant(0.0, tf.float64)
-      self.place = tf.train.get_or_create_global_step() * size + cluster_utils.rank()
+      self.place = (tf.train.get_or_create_global_step() * cluster_utils.size()
+                    + cluster_utils.rank())
       return batch['image'], batch['label']
     # The clock is not read here once more: with one thread the step may compute before it is.
     self.wait = tf.maximum(batch['ready'] - started, 0.0)
     self.skipped, self.allowed = tf.reduce_max(batch['skipped']), tf.reduce_max(batch['allowed'])
-    position = tf.get_variable('input_position', [], tf.int64, trainable=False,
-                               initializer=tf.zeros_initializer())
     self.place = tf.reduce_max(batch['place'])
-    taken = (self.place // size + 1) * size
-    with tf.control_dependencies([position.assign(taken)]), tf.device(self._device):
-      return tf.identity(batch['image']), tf.identity(batch['label'])
+    return batch['image'], batch['label']
+
+  def follow(self, skipped):
+    """Return an operation that writes the position after the batch into `input_position`.
+
+    That is a variable of int64 [launches, ranks], so that a checkpoint holds what each rank has
+    taken; see position_utils.
+
+    Args:
+      skipped: integer tensor [ranks], the `skipped` of each rank.
+    """
+    *before, start = position_utils.to_matrix(self._start)
+    size, rank = cluster_utils.size(), cluster_utils.rank()
+    # Batches are as large on all ranks; what differs is how many images each has skipped.
+    with tf.device('/cpu:0'):
+      used = self.place // size + 1 - start[rank] - self.skipped
+      taken = start[:size] + used + tf.cast(skipped, tf.int64)
+      taken = tf.pad(taken, [[0, len(start) - size]], constant_values=-1)
+      # On all ranks of the shape that the chief restores and broadcasts.
+      position = tf.Variable(position_utils.to_matrix(self._restored), trainable=False,
+                             name='input_position', shape=[None, None])
+      return position.assign([*before, taken]).op
 
 
 def mock_iterator(preprocessing_fn, *, image_size, num_classes, batch_size, seed):
@@ -95,7 +112,7 @@ def mock_iterator(preprocessing_fn, *, image_size, num_classes, batch_size, seed
 
 
 def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, num_classes,
-                      batch_size, seed, position=0, shuffle_buffer_size=1024,
+                      batch_size, seed, position=(), shuffle_buffer_size=1024,
                       num_parallel_batches=8, prefetch_buffer_size=32,
                       num_preprocessing_threads=16, datasets_use_caching=False,
                       max_bad_fraction=0.01, labels_offset=0):
@@ -110,19 +127,17 @@ def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, 
     num_classes: int, labels lie in [0, num_classes).
     batch_size: int, images of a batch of one rank.
     seed: int, the seed of order and distortions.
-    position: int, the number of records, over all ranks, taken before.
+    position: where in the data to begin, as position_utils describes it; [] for a new run.
     max_bad_fraction: float, the fraction of an epoch that may be undecodable.
     labels_offset: int, subtracted from the labels.
     The others: as the flags of the same names.
   """
   size, rank = cluster_utils.size(), cluster_utils.rank()
-  def share(epoch):
-    return share_utils.epoch_share(epoch, counts, rank=rank, size=size, seed=seed,
-                                   fixed=datasets_use_caching)
-
-  taken = position // size
-  records = _epochs(files, share, taken, shuffle_buffer_size=shuffle_buffer_size,
-                    caching=datasets_use_caching)
+  course = position_utils.Course(counts, seed=seed, fixed=datasets_use_caching)
+  start = course.for_ranks(position, size)
+  taken = start[-1][rank]
+  records = _in_course(files, course, start, shuffle_buffer_size=shuffle_buffer_size,
+                       caching=datasets_use_caching)
   places = tf.data.Dataset.range(taken * size + rank, sys.maxsize, size)
   dataset = tf.data.Dataset.zip((places, records)).batch(batch_size, drop_remainder=True)
   # What is read ahead lasts while the next epoch's shuffle buffer fills.
@@ -137,7 +152,7 @@ def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, 
   dataset = dataset.rebatch(batch_size, drop_remainder=True)
   dataset = dataset.map(lambda batch: {**batch, 'ready': tf.timestamp()})
   dataset = dataset.prefetch(prefetch_buffer_size)
-  return DatasetIterator(dataset.with_options(_options(num_preprocessing_threads)))
+  return DatasetIterator(dataset.with_options(_options(num_preprocessing_threads)), start, position)
 
 
 def evaluation_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, num_classes,
@@ -185,25 +200,32 @@ def _records(paths, first, last):
       num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _epochs(files, share, position, *, shuffle_buffer_size, caching):
-  """Return the endless dataset of this rank's records from `position` on."""
-  files = tf.constant(files)
+def _in_course(files, course, start, *, shuffle_buffer_size, caching):
+  """Return the endless dataset of this rank's records from the position `start` on."""
+  files, rank = tf.constant(files), cluster_utils.rank()
 
   def read(indices, first, last):
     return _records(tf.gather(files, indices), first, last)
 
-  # The dataset in memory has to be made outside of read_epoch() to outlive an epoch.
-  cached = read(*share(0)[:3]).cache() if caching else None
+  def read_pieces(pieces, records=None):
+    """Return the dataset of the records of `pieces`, a function without arguments."""
+    def read_piece(indices, first, last, shuffle_seed, skip, take):
+      whole = read(indices, first, last) if records is None else records
+      return whole.shuffle(shuffle_buffer_size, seed=shuffle_seed).skip(skip).take(take)
 
-  def read_epoch(indices, first, last, shuffle_seed, skip):
-    records = cached if caching else read(indices, first, last)
-    return records.shuffle(shuffle_buffer_size, seed=shuffle_seed).skip(skip)
+    vector, scalar = tf.TensorSpec([None], tf.int64), tf.TensorSpec([], tf.int64)
+    return tf.data.Dataset.from_generator(
+        lambda: ((*piece.share, piece.skip, piece.take) for piece in pieces()),
+        output_signature=(vector, vector, vector, scalar, scalar, scalar)).flat_map(read_piece)
 
-  vector, scalar = tf.TensorSpec([None], tf.int64), tf.TensorSpec([], tf.int64)
-  return tf.data.Dataset.from_generator(
-      lambda: ((*this, skip) for this, skip in share_utils.epochs_from(position, share)),
-      output_signature=(vector, vector, vector, scalar, scalar),
-  ).flat_map(read_epoch)
+  if not caching:
+    return read_pieces(lambda: itertools.chain(course.rest(start, rank),
+                                               course.epochs(start, rank)))
+  # The dataset in memory has to be made outside of read_piece() to outlive an epoch.
+  share = next(course.epochs(start, rank)).share
+  cached = read(share.files, share.first, share.last).cache()
+  return read_pieces(lambda: course.rest(start, rank)).concatenate(
+      read_pieces(lambda: course.epochs(start, rank), cached))
 
 
 def _options(num_preprocessing_threads):

@@ -4,7 +4,7 @@ from images.utils.tf1 import tf
 
 
 def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, skipped=None,
-                     allowed=None, wait=None):
+                     allowed=None, wait=None, follow=None):
   """Return the dict of tensors that hooks watch; loss, accuracy and wait are means over ranks.
 
   With them travels whether a rank asks all others to stop, as stop_utils describes it, and
@@ -18,17 +18,19 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
     skipped: scalar integer tensor, undecodable images of this rank so far, or None; all ranks'
       together in the dict.
     allowed: scalar integer tensor, how many all ranks together may have; a step fails with more.
+    follow: function from the `skipped` of every rank, int64 [ranks], to an operation that each
+      step runs too, or None.
   """
+  size, rank = cluster_utils.size(), cluster_utils.rank()
   request = tf.placeholder_with_default(0.0, [], name='stop_request')
-  lost = tf.cast(~tf.is_finite(loss), tf.float32) * tf.one_hot(
-      cluster_utils.rank(), cluster_utils.size())
+  lost = tf.cast(~tf.is_finite(loss), tf.float32) * tf.one_hot(rank, size)
   shared = {'loss': loss, 'stop': request, 'lost': lost}
   if accuracy is not None:
     shared['accuracy'] = accuracy
   if wait is not None:
     shared['wait'] = tf.cast(wait, tf.float32)
   if skipped is not None:
-    shared['skipped'] = tf.cast(skipped, tf.float32)
+    shared['skipped'] = tf.cast(skipped, tf.float32) * tf.one_hot(rank, size)
     shared['allowed'] = tf.cast(allowed, tf.float32)
   means = dict(zip(shared, cluster_utils.mean_of_all(list(shared.values()))))
   tensors = dict(means, stop=means['stop'] > 0, stop_request=request, lost=means['lost'] > 0,
@@ -36,11 +38,12 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
                  loss_scale=opt.loss_scale.value, dynamic=opt.loss_scale.is_dynamic)
   done = [train_op]
   if skipped is not None:
-    size = cluster_utils.size()
-    tensors['skipped'], allowed = (
+    of_ranks, allowed = (
         tf.cast(tf.round(means[name] * size), tf.int64) for name in ('skipped', 'allowed'))
+    tensors['skipped'] = tf.reduce_sum(of_ranks)
     # One rank may be in the next epoch before another.
     done.append(preparation_utils.check_bad(tensors['skipped'], -(-allowed // size)))
+    done += [follow(of_ranks)] if follow else []
   with tf.control_dependencies(done):
     tensors['step'] = tf.identity(tf.train.get_global_step().read_value())
   return tensors

@@ -14,7 +14,7 @@ import uuid
 
 from absl import logging
 
-from images.utils import checkpoint_utils, cluster_utils
+from images.utils import checkpoint_utils, cluster_utils, position_utils
 from images.utils.tf1 import tf
 
 RECORD = 'run.json'
@@ -102,7 +102,9 @@ def owned(output_dir):
 
 
 def newest_checkpoint(output_dir):
-  """Return (path, global step, records taken) of the newest checkpoint; (None, 0, 0) if none.
+  """Return (path, global step, position in the data) of the newest checkpoint, if any.
+
+  Without one (None, 0, []); the position is as position_utils describes it, [] for mock data.
 
   Raises:
     ValueError: the checkpoint is damaged.
@@ -111,12 +113,13 @@ def newest_checkpoint(output_dir):
   if not path:
     path = checkpoint_utils.last_saved_in(output_dir)
     if not path:
-      return None, 0, 0
+      return None, 0, []
     _name_checkpoint(path)
   try:
     reader = tf.train.load_checkpoint(path)
-    position = reader.get_tensor('input_position') if reader.has_tensor('input_position') else 0
-    return path, int(reader.get_tensor('global_step')), int(position)
+    position = (position_utils.from_matrix(reader.get_tensor('input_position'))
+                if reader.has_tensor('input_position') else [])
+    return path, int(reader.get_tensor('global_step')), position
   except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
     raise ValueError(f'{path} cannot be read: {error}. Remove its files, then the same command '
                      'goes on from the checkpoint before it') from error

@@ -17,6 +17,21 @@ def num_records(share):
   return int(np.sum(share.last - share.first))
 
 
+def dealt(records, *, rank, size):
+  """Return how many of `records` a rank gets where they are dealt out one by one."""
+  return (records - rank + size - 1) // size
+
+
+def records_before(epoch, total, *, rank, size, fixed=False):
+  """Return how many records a rank reads before an epoch, all of `total` records.
+
+  The other arguments are as of epoch_share().
+  """
+  if fixed:
+    return epoch * dealt(total, rank=rank, size=size)
+  return dealt(epoch * total, rank=rank, size=size)
+
+
 def epoch_share(epoch, counts, *, rank, size, seed, fixed=False):
   """Return the EpochShare of a rank; the shares of all ranks partition the records.
 
@@ -47,26 +62,3 @@ def epoch_share(epoch, counts, *, rank, size, seed, fixed=False):
   first, last = (np.clip(place - begins, 0, lengths) for place in (start, end))
   read = first < last
   return EpochShare(files[read], first[read], last[read], shuffle_seed)
-
-
-def epochs_from(position, share):
-  """Yield (EpochShare, number of its records to skip) of every epoch from a place on.
-
-  Args:
-    position: int, the number of records that this rank has taken before.
-    share: function from an epoch to its EpochShare.
-
-  Raises:
-    ValueError: the rank has no records at all.
-  """
-  epoch, empty = 0, 0
-  while True:
-    this = share(epoch)
-    records = num_records(this)
-    empty = 0 if records else empty + 1
-    if empty > 100:
-      raise ValueError('fewer training records than ranks: start fewer ranks')
-    if position < records:
-      yield this, position
-    position = max(0, position - records)
-    epoch += 1

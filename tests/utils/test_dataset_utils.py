@@ -11,7 +11,13 @@ import pytest
 
 from images.datasets import mnist, tfrecord
 from images.preprocessing import cifarnet_preprocessing
-from images.utils import cluster_utils, dataset_utils, device_utils, stall_utils
+from images.utils import (
+    cluster_utils,
+    dataset_utils,
+    device_utils,
+    position_utils,
+    stall_utils,
+)
 from images.utils.tf1 import tf
 from tests.datasets import make_data
 
@@ -54,8 +60,12 @@ def noisy(image, height, width, seed=None):
 cifarnet = functools.partial(cifarnet_preprocessing.preprocess_image, is_training=True)
 
 
-def read(folder, counts, num_batches, *, preprocessing_fn=grey, between=None, **kwargs):
-  """Return [(images, labels, skipped, position)] of the first training batches."""
+def read(folder, counts, num_batches, *, preprocessing_fn=grey, between=None, skipped=None,
+         **kwargs):
+  """Return [(images, labels, skipped, position)] of the first training batches.
+
+  `skipped` has, for each rank, what it is said to have skipped; by default as many as this one.
+  """
   arguments = {'image_size': SIZE, 'num_classes': NUM_CLASSES, 'batch_size': 4, 'seed': 3,
                'num_preprocessing_threads': 2, 'num_parallel_batches': 2,
                'prefetch_buffer_size': 2, **kwargs}
@@ -64,13 +74,16 @@ def read(folder, counts, num_batches, *, preprocessing_fn=grey, between=None, **
     iterator = dataset_utils.training_iterator(files, counts, mnist.parse_fn, preprocessing_fn,
                                                **arguments)
     images, labels = iterator.get_next()
+    follow = iterator.follow(tf.fill([cluster_utils.size()], iterator.skipped)
+                             if skipped is None else tf.constant(skipped))
     session.run([tf.global_variables_initializer(), tf.tables_initializer()])
     batches = []
     for number in range(num_batches):
       if number and between:
         between(number)
-      batch = session.run([images, labels, iterator.skipped])
-      batches.append((*batch, session.run(tf.global_variables('input_position')[0])))
+      *batch, _ = session.run([images, labels, iterator.skipped, follow])
+      position = session.run(tf.global_variables('input_position')[0])
+      batches.append((*batch, position_utils.from_matrix(position)))
     return batches
 
 
@@ -122,8 +135,41 @@ def test_ranks_share_an_epoch(tmp_path, monkeypatch, counts):
     as_rank(monkeypatch, rank, 2)
     batches = read(tmp_path, counts, 6, batch_size=1)
     seen += numbers_of(batches)
-    assert [position for *_, position in batches] == list(range(2, 14, 2))
+    assert [position for *_, position in batches] == [[[taken] * 2] for taken in range(1, 7)]
   assert sorted(seen) == list(range(12))
+
+
+@pytest.mark.parametrize('caching', [False, True])
+def test_another_number_of_ranks_reads_what_an_epoch_has_left(tmp_path, monkeypatch, caching):
+  counts, seen, position = [5, 9, 6], [], []
+  write(tmp_path, counts)
+  for size, batches in ((2, 4), (3, 2), (1, 6)):
+    for rank in range(size):
+      as_rank(monkeypatch, rank, size)
+      *_, last = taken = read(tmp_path, counts, batches, batch_size=1, position=position,
+                              datasets_use_caching=caching)
+      seen += numbers_of(taken)
+    position = last[-1]
+  assert position == [[4, 4], [5, 5, 4], [20]]
+  assert sorted(seen) == list(range(20))
+
+
+def test_a_position_knows_what_each_rank_has_skipped(tmp_path, monkeypatch):
+  """Of two ranks, of which one has the only bad image, and both go on where they were."""
+  counts, kwargs = [8, 8], {'batch_size': 2, 'max_bad_fraction': 0.1}
+  write(tmp_path, counts, r3=record(3, encoded=b'no image'))
+  unbroken = []
+  for rank in range(2):
+    as_rank(monkeypatch, rank, 2)
+    unbroken.append(read(tmp_path, counts, 3, **kwargs))
+  skipped = [int(batches[1][2]) for batches in unbroken]
+  assert sorted(skipped) == [0, 1]
+  for rank in range(2):
+    as_rank(monkeypatch, rank, 2)
+    *_, last = read(tmp_path, counts, 2, skipped=skipped, **kwargs)
+    assert last[-1] == [[4 + skipped[0], 4 + skipped[1]]]
+    resumed = read(tmp_path, counts, 1, position=last[-1], **kwargs)
+    assert numbers_of(resumed) == numbers_of(unbroken[rank][2:])
 
 
 def test_ranks_distort_differently(tmp_path, monkeypatch):
@@ -145,7 +191,7 @@ def places(iterator, count):
 
 
 @pytest.mark.parametrize(('rank', 'position', 'expected'), [
-    (0, 0, [6, 14, 22]), (1, 0, [7, 15, 23]), (1, 8, [15, 23, 31])])
+    (0, [], [6, 14, 22]), (1, [], [7, 15, 23]), (1, [[4, 4]], [15, 23, 31])])
 def test_every_batch_of_every_rank_has_a_place_of_its_own(
     tmp_path, monkeypatch, rank, position, expected):
   write(tmp_path, [9])
@@ -166,7 +212,7 @@ def test_resuming_gives_the_batches_of_an_unbroken_run(tmp_path, caching, prepro
       for k in range(12)})
   kwargs = {'preprocessing_fn': preprocessing_fn, 'datasets_use_caching': caching}
   unbroken = read(tmp_path, counts, 6, **kwargs)
-  assert [position for *_, position in unbroken] == list(range(4, 28, 4))
+  assert [position for *_, position in unbroken] == [[[taken]] for taken in range(4, 28, 4)]
   for k in (1, 3):
     resumed = read(tmp_path, counts, 6 - k, position=unbroken[k - 1][-1], **kwargs)
     for (images, labels, _, position), (same, as_, _, before) in zip(resumed, unbroken[k:]):
@@ -227,8 +273,8 @@ def test_the_position_counts_skipped_records(tmp_path):
   write(tmp_path, [8], r0=record(0, encoded=b'no image'))
   batches = read(tmp_path, [8], 2, max_bad_fraction=0.2, shuffle_buffer_size=1, batch_size=2)
   assert numbers_of(batches) == [1, 2, 3, 4]
-  assert [position for *_, position in batches] == [3, 5]
-  resumed = read(tmp_path, [8], 1, max_bad_fraction=0.2, shuffle_buffer_size=1, position=3)
+  assert [position for *_, position in batches] == [[[3]], [[5]]]
+  resumed = read(tmp_path, [8], 1, max_bad_fraction=0.2, shuffle_buffer_size=1, position=[[3]])
   assert numbers_of(resumed) == [3, 4, 5, 6]
 
 
@@ -252,7 +298,7 @@ def test_each_epoch_may_have_its_bad_images_early(tmp_path):
 @pytest.mark.parametrize('seed', [2, 3, 7])
 def test_each_epoch_may_have_its_bad_images_after_a_resume_too(tmp_path, seed):
   write(tmp_path, [20], r0=record(0, encoded=b'no image'))
-  batches = read(tmp_path, [20], 5, max_bad_fraction=0.05, position=10, seed=seed)
+  batches = read(tmp_path, [20], 5, max_bad_fraction=0.05, position=[[10]], seed=seed)
   assert int(batches[-1][2]) <= 2
 
 
@@ -330,7 +376,7 @@ def test_each_file_that_is_opened_is_progress(tmp_path, monkeypatch):
   moves = []
   monkeypatch.setattr(stall_utils, 'move', lambda: moves.append('file'))
   write(tmp_path, [2, 2, 2, 2])
-  read(tmp_path, [2, 2, 2, 2], 1, position=4, shuffle_buffer_size=1)
+  read(tmp_path, [2, 2, 2, 2], 1, position=[[4]], shuffle_buffer_size=1)
   assert len(moves) >= 4
 
 

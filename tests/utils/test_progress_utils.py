@@ -7,6 +7,16 @@ from images.utils import cluster_utils, paisoar, progress_utils
 from images.utils.tf1 import tf
 
 
+def build(allowed, **kwargs):
+  """Return the tensors of a step before which this rank has skipped two images."""
+  step = tf.train.get_or_create_global_step()
+  opt = paisoar.ReplicatedVarsOptimizer(tf.train.GradientDescentOptimizer(0.5))
+  loss = opt.compute_loss(lambda: 3.0 * tf.get_variable('w', initializer=2.0))
+  return progress_utils.progress_tensors(
+      opt.minimize(loss, step), opt, loss=loss, skipped=tf.constant(2, tf.int64),
+      allowed=tf.constant(allowed, tf.int64), **kwargs)
+
+
 @pytest.mark.parametrize(('allowed', 'fails'), [(6, False), (5, True)])
 def test_bad_images_count_over_all_ranks(monkeypatch, allowed, fails):
   """Three ranks that skip two images each."""
@@ -17,12 +27,20 @@ def test_bad_images_count_over_all_ranks(monkeypatch, allowed, fails):
     error = pytest.raises(tf.errors.InvalidArgumentError,
                           match=r'\[undecodable images:\] \[6\] \[so far, more than the\] \[5\] ')
   with tf.Graph().as_default(), tf.Session() as session:
-    step = tf.train.get_or_create_global_step()
-    opt = paisoar.ReplicatedVarsOptimizer(tf.train.GradientDescentOptimizer(0.5))
-    loss = opt.compute_loss(lambda: 3.0 * tf.get_variable('w', initializer=2.0))
-    tensors = progress_utils.progress_tensors(
-        opt.minimize(loss, step), opt, loss=loss, skipped=tf.constant(2, tf.int64),
-        allowed=tf.constant(allowed, tf.int64))
+    tensors = build(allowed)
     session.run(tf.global_variables_initializer())
     with error:
       assert session.run([tensors['step'], tensors['skipped']]) == [1, 6]
+
+
+def test_each_step_knows_what_each_rank_has_skipped(monkeypatch):
+  """This one, which is the second of three, two images, and the others none."""
+  monkeypatch.setattr(cluster_utils, 'size', lambda: 3)
+  monkeypatch.setattr(cluster_utils, 'rank', lambda: 1)
+  monkeypatch.setattr(cluster_utils, 'mean', lambda tensor, **_: tensor / 3)
+  with tf.Graph().as_default(), tf.Session() as session:
+    seen = tf.get_variable('seen', [3], tf.int64)
+    tensors = build(10, follow=seen.assign)
+    session.run(tf.global_variables_initializer())
+    session.run(tensors['step'])
+    assert session.run(seen).tolist() == [0, 2, 0]

@@ -87,37 +87,38 @@ def test_only_the_chief_makes_the_directory(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('folder', ['', 'absent'])
 def test_a_new_run_starts_from_zero(tmp_path, folder):
-  assert run_utils.resume_point(str(tmp_path / folder)) == (None, 0, 0)
+  assert run_utils.resume_point(str(tmp_path / folder)) == (None, 0, [])
 
 
 def test_a_run_goes_on_from_its_newest_checkpoint(tmp_path):
-  save(tmp_path, step=9, position=90)
-  path = save(tmp_path, step=10, position=123)
-  assert run_utils.resume_point(str(tmp_path)) == (path, 10, 123)
+  save(tmp_path, step=9, position=[[90]])
+  path = save(tmp_path, step=10, position=[[20, 20, 20], [32, 31, -1]])
+  assert run_utils.resume_point(str(tmp_path)) == (path, 10, [[20, 20, 20], [32, 31]])
 
 
 def test_mock_data_has_no_position(tmp_path):
   path = save(tmp_path, step=10)
-  assert run_utils.resume_point(str(tmp_path)) == (path, 10, 0)
+  assert run_utils.resume_point(str(tmp_path)) == (path, 10, [])
 
 
 def test_a_moved_directory_is_found(tmp_path):
   (tmp_path / 'a').mkdir()
-  save(tmp_path / 'a', step=10, position=123)
+  save(tmp_path / 'a', step=10, position=[[123]])
   os.rename(tmp_path / 'a', tmp_path / 'b')
-  assert run_utils.resume_point(str(tmp_path / 'b')) == (f'{tmp_path}/b/model.ckpt-10', 10, 123)
+  assert run_utils.resume_point(str(tmp_path / 'b')) == (f'{tmp_path}/b/model.ckpt-10', 10,
+                                                           [[123]])
 
 
 @pytest.mark.parametrize('damage', ['remove', 'empty'])
 def test_the_newest_checkpoint_without_the_file_that_names_it(tmp_path, damage, caplog):
   """As after a kill between the two writes; the file is mended, and TensorFlow believes it."""
   for step in (9, 10):
-    path = save(tmp_path, step=step, position=step)
+    path = save(tmp_path, step=step, position=[[step]])
   if damage == 'remove':
     os.remove(tmp_path / 'checkpoint')
   else:
     (tmp_path / 'checkpoint').write_text('')
-  assert run_utils.resume_point(str(tmp_path)) == (path, 10, 10)
+  assert run_utils.resume_point(str(tmp_path)) == (path, 10, [[10]])
   assert tf.train.latest_checkpoint(str(tmp_path)) == path
   assert 'now it names model.ckpt-10' in caplog.text
 

@@ -75,26 +75,11 @@ def test_a_fixed_share_has_the_same_records_in_every_epoch():
   assert len({share.shuffle_seed for share in shares}) == 3
 
 
+@pytest.mark.parametrize('fixed', [False, True])
 @pytest.mark.parametrize(('rank', 'size'), [(0, 1), (0, 2), (1, 2), (2, 3)])
-def test_epochs_from_any_position(rank, size):
-  """The stream from `position` is that from 0 without its first records."""
-  def share(epoch):
-    return share_utils.epoch_share(epoch, COUNTS[5], rank=rank, size=size, seed=7)
-
-  def stream(position, count):
-    epochs, places = share_utils.epochs_from(position, share), []
-    while len(places) < count:
-      this, skip = next(epochs)
-      places += [(this.shuffle_seed, *place) for place in records_of(this)[skip:]]
-    return places[:count]
-
-  unbroken = stream(0, 60)
-  for position in range(31):
-    assert stream(position, 29) == unbroken[position:position + 29]
-
-
-def test_a_rank_without_any_record_is_an_error():
-  def share(epoch):
-    return share_utils.epoch_share(epoch, [2], rank=2, size=3, seed=7, fixed=True)
-  with pytest.raises(ValueError, match='fewer training records than ranks: start fewer ranks'):
-    next(share_utils.epochs_from(0, share))
+def test_how_many_records_come_before_an_epoch(rank, size, fixed):
+  records = 0
+  for epoch in range(7):
+    assert share_utils.records_before(epoch, 14, rank=rank, size=size, fixed=fixed) == records
+    share = share_utils.epoch_share(epoch, COUNTS[5], rank=rank, size=size, seed=7, fixed=fixed)
+    records += share_utils.num_records(share)
