@@ -53,11 +53,13 @@ Plan = collections.namedtuple('Plan', [
     'output_dir',    # string
     'checkpoint',    # path of the checkpoint to go on from, or None
     'first_step',    # its global step, or 0
+    'images',        # that all ranks have trained on by then
     'position',      # in the training data by then, as of position_utils
     'data_sources',  # the training files
     'num_samples',   # images in an epoch
     'learning_rate',  # before warm-up and decay
     'global_batch',  # images in a step over all ranks
+    'ahead',         # steps of this global batch that `images` make, less first_step
     'total_steps',   # the global step at which training ends
     'dtype',         # what the network computes in
 ])
@@ -79,7 +81,7 @@ def train():
     with run_utils.building():
       train_op, tensors = build_training(plan, global_step)
     hooks = get_hooks(plan, tensors)
-    check_ranks(plan)
+    check_variables()
     record_start(plan)
     with error_utils.explained(plan.data_sources.files, plan.output_dir), \
         stall_utils.waiting(lambda: error_utils.last_checkpoint(plan.output_dir)), \
@@ -142,6 +144,8 @@ def build_training(plan, global_step):
     load_finetune_checkpoint(plan, network_variables)
   train_op = opt.minimize(loss, global_step=global_step,
                           var_list=misc_utils.scope_variables(FLAGS.trainable_scopes))
+  train_op = run_utils.count_images(train_op, first_step=plan.first_step, images=plan.images,
+                                    global_batch=plan.global_batch)
   if FLAGS.print_model_statistics and cluster_utils.is_chief():
     logging.info('trainable variables:\n%s', misc_utils.model_statistics(tf.trainable_variables()))
   return train_op, progress_utils.progress_tensors(
@@ -163,16 +167,19 @@ def make_plan():
                        'loads no checkpoint: give --task_type=finetune, or leave them out')
   data_sources = dataset_factory.get_data_sources(FLAGS.dataset_name, FLAGS.dataset_dir,
                                                   FLAGS.train_files)
+  cluster_utils.check_agreement('data', dataset_factory.facts(data_sources))
   dataset_factory.check_labels(data_sources, FLAGS.num_classes, FLAGS.labels_offset)
   output_dir = run_utils.open_run_dir(FLAGS.output_dir, model_name=FLAGS.model_name,
                                       dataset_name=FLAGS.dataset_name)
-  checkpoint, first_step, position = run_utils.resume_point(output_dir)
+  checkpoint, first_step, images, position = run_utils.resume_point(output_dir)
   global_batch = FLAGS.batch_size * FLAGS.accumulate_steps * cluster_utils.size()
   scaling = learning_rate_utils.SCALINGS[FLAGS.learning_rate_scaling](cluster_utils.size())
   num_samples = FLAGS.num_sample_per_epoch or sum(data_sources.counts)
-  total_steps = min(FLAGS.stop_at_step, math.ceil(FLAGS.num_epochs * num_samples / global_batch))
-  return Plan(output_dir, checkpoint, first_step, position, data_sources, num_samples,
-              FLAGS.learning_rate * scaling, global_batch, total_steps, get_dtype())
+  ahead = images // global_batch - first_step
+  steps_of_epochs = math.ceil(FLAGS.num_epochs * num_samples / global_batch) - ahead
+  return Plan(output_dir, checkpoint, first_step, images, position, data_sources, num_samples,
+              FLAGS.learning_rate * scaling, global_batch, ahead,
+              min(FLAGS.stop_at_step, steps_of_epochs), get_dtype())
 
 
 def get_dtype():
@@ -234,7 +241,8 @@ def get_learning_rate(plan, global_step):
       end_learning_rate=FLAGS.end_learning_rate,
       decay_scheme=FLAGS.decay_scheme,
       warmup_steps=FLAGS.warmup_steps,
-      warmup_scheme=FLAGS.warmup_scheme)
+      warmup_scheme=FLAGS.warmup_scheme,
+      ahead=plan.ahead)
 
 
 def get_hooks(plan, tensors):
@@ -267,9 +275,8 @@ def load_finetune_checkpoint(plan, variables):
                misc_utils.loading_report(path, loaded, left_out), record)
 
 
-def check_ranks(plan):
-  """Make sure that all ranks read the same files and train the same variables."""
-  cluster_utils.check_agreement('data', dataset_factory.facts(plan.data_sources))
+def check_variables():
+  """Make sure that all ranks train the same variables."""
   trainable = {variable.op.name for variable in tf.trainable_variables()}
   cluster_utils.check_agreement('variables', {
       variable.op.name: f'{variable.shape.as_list()} {variable.dtype.base_dtype.name}'
@@ -286,9 +293,9 @@ def report_start(plan):
                FLAGS.dataset_name, plan.num_samples, len(plan.data_sources.files))
   logging.info('ranks %d, hosts %s, transport %s, compute in %s', cluster_utils.size(), hosts,
                cluster_utils.transport(), plan.dtype.name)
-  logging.info('global batch %d, learning rate %g, flags set: %s', plan.global_batch,
-               plan.learning_rate, ' '.join(flag.serialize() for flag in own_flags()
-                                            if flag.value != flag.default) or 'none')
+  logging.info('global batch %d, learning rate %s, flags set: %s', plan.global_batch,
+               rate_in_words(plan), ' '.join(flag.serialize() for flag in own_flags()
+                                             if flag.value != flag.default) or 'none')
   logging.info('steps %d to %d, %s, run directory %s', plan.first_step, plan.total_steps,
                f'resuming {plan.checkpoint}' if plan.checkpoint else 'a new run', plan.output_dir)
   if FLAGS.loss_scale == 1 and (plan.dtype == tf.float16 or FLAGS.gradient_compression == 'fp16'):
@@ -300,6 +307,14 @@ def report_start(plan):
   if plan.checkpoint:
     run_utils.warn_of_changes(plan.output_dir, own_values(), ranks=cluster_utils.size(),
                               files=records_of_files(plan))
+
+
+def rate_in_words(plan):
+  """Return the learning rate, and that of the first step where warm-up or decay make it another."""
+  with tf.Graph().as_default(), tf.Session(config=get_session_config()) as session:
+    first = session.run(get_learning_rate(plan, tf.constant(plan.first_step)))
+  base = f'{plan.learning_rate:g}'
+  return base if f'{first:g}' == base else f'{base} ({first:.3g} at step {plan.first_step})'
 
 
 def own_flags():
@@ -330,7 +345,7 @@ def report_end(plan):
   """Log where the run has put its results, and update its record."""
   if not cluster_utils.is_chief():
     return
-  checkpoint, step, _ = run_utils.newest_checkpoint(plan.output_dir)
+  checkpoint, step, *_ = run_utils.newest_checkpoint(plan.output_dir)
   if checkpoint is None:
     logging.warning('done, without a checkpoint: --hooks has no CheckpointSaverHook')
     return

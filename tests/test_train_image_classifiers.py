@@ -62,6 +62,7 @@ def test_checkpoints_are_float32(lenet):
   assert found == ['model.ckpt-4', 'model.ckpt-5']
   values = command_line.variables(output_dir / 'model.ckpt-5')
   assert values.pop('global_step') == STEPS
+  assert values.pop('images_trained') == STEPS * 4
   assert values.pop('input_position').tolist() == [[STEPS * 4]]
   assert {value.dtype for value in values.values()} == {np.dtype('float32')}
 
@@ -226,8 +227,8 @@ def test_nothing_is_left_to_do(lenet, data, caplog):
     assert (f'has reached step 5 of {stop_at_step}, nothing is left to do: raise --stop_at_step'
             in caplog.text)
   command_line.main(dataset_dir=data, output_dir=output_dir, stop_at_step=100, num_epochs=1,
-                    batch_size=20)
-  assert 'has reached step 5 of 2, nothing is left to do: raise --num_epochs' in caplog.text
+                    num_sample_per_epoch=20)
+  assert 'has reached step 5 of 5, nothing is left to do: raise --num_epochs' in caplog.text
 
 
 def test_unusual_values(tmp_path, monkeypatch, caplog):

@@ -56,7 +56,7 @@ def test_a_killed_rank_ends_the_other(data, tmp_path, rank):
     signal_rank(run, rank, signal.SIGKILL, tmp_path)
     code, output = run.end(1 - rank)
   assert code == 1
-  path, step, _ = run_utils.newest_checkpoint(str(tmp_path))
+  path, step, *_ = run_utils.newest_checkpoint(str(tmp_path))
   assert step >= 100
   assert f'{ANOTHER}the newest checkpoint, {path}, is whole.' in output.splitlines()[-1]
   if rank == 0:
@@ -122,18 +122,18 @@ def test_sigterm_to_any_rank_saves_and_another_number_of_ranks_resumes(data, tmp
   assert f'rank {rank} got SIGTERM: all ranks stop after this step' in ends[rank][1]
   assert 'got SIGTERM' not in ends[1 - rank][1]
   check_lines(ends[1][1])
-  _, step, position = run_utils.newest_checkpoint(str(tmp_path))
+  _, step, images, position = run_utils.newest_checkpoint(str(tmp_path))
   assert (f'stopped at step {step} of {10**6}, checkpoint {tmp_path}/model.ckpt-{step}\n'
           in ends[0][1])
-  assert position == [[step * 4] * 2]
+  assert (images, position) == (step * 8, [[step * 4] * 2])
   if rank == 0:
     return
   code, output = command_line.run({**ENDLESS, 'dataset_dir': data, 'output_dir': tmp_path,
                                    'stop_at_step': step + 2}, launcher=launch.horovodrun(3))
   assert code == 0, output
   assert f'steps {step} to {step + 2}, resuming {tmp_path}/model.ckpt-{step}' in output
-  _, _, (*_, taken) = run_utils.newest_checkpoint(str(tmp_path))
-  assert (len(taken), sum(taken)) == (3, step * 8 + 2 * 4 * 3)
+  _, _, images, (*_, taken) = run_utils.newest_checkpoint(str(tmp_path))
+  assert (images, len(taken), sum(taken)) == (step * 8 + 2 * 12, 3, step * 8 + 2 * 12)
 
 
 def test_sigterm_before_the_first_step(tmp_path):

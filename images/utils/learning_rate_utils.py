@@ -23,7 +23,7 @@ SCALINGS = {
 def get_learning_rate(step, *, learning_rate, total_steps, decay_steps=1,
                       learning_rate_decay_type='exponential',
                       learning_rate_decay_factor=0.94, end_learning_rate=0.0001,
-                      decay_scheme=None, warmup_steps=0, warmup_scheme='t2t'):
+                      decay_scheme=None, warmup_steps=0, warmup_scheme='t2t', ahead=0):
   """Return the learning rate of a step, a scalar float32 tensor.
 
   Args:
@@ -38,6 +38,7 @@ def get_learning_rate(step, *, learning_rate, total_steps, decay_steps=1,
     warmup_steps: int, steps until the rate has its full value.
     warmup_scheme: 't2t', the factor 0.01**((warmup_steps - step) / warmup_steps) of
       Tensor2Tensor; it applies to every decay type and may pass below the floor.
+    ahead: int, by how many steps the epochs, and with them `decay_steps`, are ahead of `step`.
   """
   del warmup_scheme  # There is one.
   step = tf.cast(step, tf.float32)
@@ -50,7 +51,7 @@ def get_learning_rate(step, *, learning_rate, total_steps, decay_steps=1,
     if decay_scheme:
       factor = _halvings(step, start, total_steps, halvings)
     else:
-      factor = learning_rate_decay_factor ** tf.floor(step / decay_steps)
+      factor = learning_rate_decay_factor ** tf.floor((step + ahead) / decay_steps)
     rate = learning_rate * factor
   else:
     progress = tf.clip_by_value((step - start) / max(1, total_steps - start), 0.0, 1.0)

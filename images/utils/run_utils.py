@@ -102,9 +102,10 @@ def owned(output_dir):
 
 
 def newest_checkpoint(output_dir):
-  """Return (path, global step, position in the data) of the newest checkpoint, if any.
+  """Return (path, global step, images trained on, position in the data) of the newest checkpoint.
 
-  Without one (None, 0, []); the position is as position_utils describes it, [] for mock data.
+  Without one (None, 0, 0, []). The images are those of all steps and ranks; the position is as
+  position_utils describes it, [] for mock data.
 
   Raises:
     ValueError: the checkpoint is damaged.
@@ -113,16 +114,36 @@ def newest_checkpoint(output_dir):
   if not path:
     path = checkpoint_utils.last_saved_in(output_dir)
     if not path:
-      return None, 0, []
+      return None, 0, 0, []
     _name_checkpoint(path)
   try:
     reader = tf.train.load_checkpoint(path)
-    position = (position_utils.from_matrix(reader.get_tensor('input_position'))
-                if reader.has_tensor('input_position') else [])
-    return path, int(reader.get_tensor('global_step')), position
+    images, position = (reader.get_tensor(name) if reader.has_tensor(name) else None
+                        for name in ('images_trained', 'input_position'))
+    return (path, int(reader.get_tensor('global_step')), int(images or 0),
+            [] if position is None else position_utils.from_matrix(position))
   except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
     raise ValueError(f'{path} cannot be read: {error}. Remove its files, then the same command '
                      'goes on from the checkpoint before it') from error
+
+
+def count_images(train_op, *, first_step, images, global_batch):
+  """Return an operation that runs `train_op`, and keeps count of images in `images_trained`.
+
+  A checkpoint has that variable: how far the epochs are cannot be told from the step once
+  `global_batch` has changed, the number of images of a step over all ranks.
+
+  Args:
+    train_op: operation that makes a step.
+    first_step: int, the global step at which training begins.
+    images: int, those of the steps before.
+    global_batch: int.
+  """
+  count = tf.get_variable('images_trained', [], tf.int64, trainable=False,
+                          initializer=tf.zeros_initializer())
+  with tf.control_dependencies([train_op]):
+    steps = tf.train.get_global_step().read_value() - first_step
+    return count.assign(images + steps * global_batch).op
 
 
 def _name_checkpoint(path):
@@ -227,8 +248,8 @@ def warn_of_changes(directory, flag_values, *, ranks=None, files=None):
   changed = [f'--{name} is {value!r}, was {recorded[name]!r}' for name, value in values.items()
              if name in recorded and recorded[name] != value]
   if ranks not in (None, record.get('ranks')):
-    changed.append(f'{ranks} ranks, were {record.get("ranks")}: the global batch, the steps of an '
-                   'epoch and what follows from them change with it')
+    changed.append(f'{ranks} ranks, were {record.get("ranks")}: the global batch and the '
+                   'steps of an epoch change with it')
   if files is not None and _by_name(files) != _by_name(record.get('files', {})):
     changed.append('the training files are others, or have other numbers of records: in this epoch '
                    'some come twice and some not at all')

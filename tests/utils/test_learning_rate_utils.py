@@ -53,6 +53,12 @@ def test_exponential_without_a_scheme():
       rates(steps, learning_rate=0.5, total_steps=100, decay_steps=10), expected, rtol=1e-6)
 
 
+def test_exponential_goes_by_epochs_that_are_ahead_of_the_step():
+  kwargs = {'learning_rate': 0.5, 'total_steps': 100, 'decay_steps': 10}
+  np.testing.assert_array_equal(rates([0, 3, 6, 7, 17], **kwargs, ahead=3),
+                                rates([3, 6, 9, 10, 20], **kwargs))
+
+
 def test_polynomial_is_a_line_to_the_floor_at_the_last_step():
   np.testing.assert_allclose(
       rates([0, 1, 50, 75, 100], learning_rate=1.0, end_learning_rate=0.2, total_steps=100,

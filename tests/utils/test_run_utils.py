@@ -15,12 +15,14 @@ from images.utils import cluster_utils, run_utils
 from images.utils.tf1 import tf
 
 
-def save(folder, *, step, position=None):
+def save(folder, *, step, position=None, images=None):
   """Write a checkpoint as training does."""
   with tf.Graph().as_default(), tf.Session() as session:
     tf.train.get_or_create_global_step()
     if position is not None:
       tf.get_variable('input_position', initializer=tf.constant(position, tf.int64))
+    if images is not None:
+      tf.get_variable('images_trained', initializer=tf.constant(images, tf.int64))
     session.run(tf.global_variables_initializer())
     session.run(tf.train.get_global_step().assign(step))
     return tf.train.Saver(save_relative_paths=True).save(
@@ -87,25 +89,25 @@ def test_only_the_chief_makes_the_directory(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('folder', ['', 'absent'])
 def test_a_new_run_starts_from_zero(tmp_path, folder):
-  assert run_utils.resume_point(str(tmp_path / folder)) == (None, 0, [])
+  assert run_utils.resume_point(str(tmp_path / folder)) == (None, 0, 0, [])
 
 
 def test_a_run_goes_on_from_its_newest_checkpoint(tmp_path):
   save(tmp_path, step=9, position=[[90]])
-  path = save(tmp_path, step=10, position=[[20, 20, 20], [32, 31, -1]])
-  assert run_utils.resume_point(str(tmp_path)) == (path, 10, [[20, 20, 20], [32, 31]])
+  path = save(tmp_path, step=10, position=[[20, 20, 20], [32, 31, -1]], images=63)
+  assert run_utils.resume_point(str(tmp_path)) == (path, 10, 63, [[20, 20, 20], [32, 31]])
 
 
 def test_mock_data_has_no_position(tmp_path):
   path = save(tmp_path, step=10)
-  assert run_utils.resume_point(str(tmp_path)) == (path, 10, [])
+  assert run_utils.resume_point(str(tmp_path)) == (path, 10, 0, [])
 
 
 def test_a_moved_directory_is_found(tmp_path):
   (tmp_path / 'a').mkdir()
   save(tmp_path / 'a', step=10, position=[[123]])
   os.rename(tmp_path / 'a', tmp_path / 'b')
-  assert run_utils.resume_point(str(tmp_path / 'b')) == (f'{tmp_path}/b/model.ckpt-10', 10,
+  assert run_utils.resume_point(str(tmp_path / 'b')) == (f'{tmp_path}/b/model.ckpt-10', 10, 0,
                                                            [[123]])
 
 
@@ -118,9 +120,25 @@ def test_the_newest_checkpoint_without_the_file_that_names_it(tmp_path, damage, 
     os.remove(tmp_path / 'checkpoint')
   else:
     (tmp_path / 'checkpoint').write_text('')
-  assert run_utils.resume_point(str(tmp_path)) == (path, 10, [[10]])
+  assert run_utils.resume_point(str(tmp_path)) == (path, 10, 0, [[10]])
   assert tf.train.latest_checkpoint(str(tmp_path)) == path
   assert 'now it names model.ckpt-10' in caplog.text
+
+
+def test_images_are_counted_by_steps_and_not_by_runs_of_the_operation():
+  """The fourth run makes no step, as one whose gradient overflows."""
+  with tf.Graph().as_default(), tf.Session() as session:
+    step = tf.train.get_or_create_global_step()
+    applied = tf.placeholder(tf.int64, [])
+    count = run_utils.count_images(step.assign_add(applied).op, first_step=5, images=70,
+                                   global_batch=12)
+    session.run([tf.global_variables_initializer()])
+    session.run(step.assign(5))
+    seen = []
+    for made in (1, 1, 1, 0, 1):
+      session.run(count, {applied: made})
+      seen.append(int(session.run(tf.global_variables('images_trained')[0])))
+  assert seen == [82, 94, 106, 106, 118]
 
 
 def test_a_damaged_checkpoint_is_an_error(tmp_path):
