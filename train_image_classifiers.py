@@ -15,10 +15,11 @@ import sys
 from absl import app, logging
 
 import flags
-from images.utils import line_utils
+from images.utils import process_utils
 
 if __name__ == '__main__':
-  line_utils.number_lines()  # Before TensorFlow is loaded, which writes lines at once.
+  process_utils.number_lines()  # Before TensorFlow is loaded, which writes lines at once.
+  process_utils.leave_at_signal()
 
 from images.datasets import dataset_factory, tfrecord
 from images.models import model_factory
@@ -67,7 +68,6 @@ Plan = collections.namedtuple('Plan', [
 
 def train():
   """Pretrain or finetune; a run whose directory holds a checkpoint goes on from it."""
-  stop_utils.leave_at_signal()
   plan = make_plan()
   if plan.first_step >= plan.total_steps:
     limit = 'stop_at_step' if plan.total_steps == FLAGS.stop_at_step else 'num_epochs'
@@ -98,8 +98,8 @@ def train():
     report_end(plan)
   if any(getattr(hook, 'stopped', False) for hook in hooks):
     cluster_utils.barrier()  # The first rank to end ends the others, the chief's saving too.
-    sys.exit(stop_utils.EXIT_STOPPED)
-  stop_utils.leave_at_signal()
+    sys.exit(process_utils.EXIT_STOPPED)
+  stop_utils.release()
 
 
 def build_training(plan, global_step):

@@ -8,10 +8,10 @@ import signal
 import sys
 import time
 
-from images.utils import line_utils
+from images.utils import process_utils
 
 if __name__ == '__main__':
-  line_utils.number_lines()
+  process_utils.number_lines()
 
 from absl import app
 

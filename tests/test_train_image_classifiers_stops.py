@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from images.utils import run_utils, stop_utils
+from images.utils import process_utils, run_utils
 from tests import command_line, launch
 
 ENDLESS = {**command_line.TINY, 'enable_paisoar': True, 'stop_at_step': 10**6, 'num_epochs': 10**6,
@@ -114,13 +114,14 @@ def test_a_rank_that_freezes_in_an_evaluation(data, tmp_path):
 
 
 @pytest.mark.parametrize('rank', [0, 1])
-def test_sigterm_to_any_rank_saves_and_another_number_of_ranks_resumes(data, tmp_path, rank):
+def test_a_signal_to_any_rank_saves_and_another_number_of_ranks_resumes(data, tmp_path, rank):
+  number = (signal.SIGTERM, signal.SIGINT)[rank]
   with train(data, tmp_path) as run:
-    signal_rank(run, rank, signal.SIGTERM, tmp_path)
+    signal_rank(run, rank, number, tmp_path)
     ends = [run.end(0), run.end(1)]
   assert [code for code, _ in ends] == [75, 75]
-  assert f'rank {rank} got SIGTERM: all ranks stop after this step' in ends[rank][1]
-  assert 'got SIGTERM' not in ends[1 - rank][1]
+  assert f'rank {rank} got {number.name}: all ranks stop after this step' in ends[rank][1]
+  assert f'got {number.name}' not in ends[1 - rank][1]
   check_lines(ends[1][1])
   _, step, images, position = run_utils.newest_checkpoint(str(tmp_path))
   assert (f'stopped at step {step} of {10**6}, checkpoint {tmp_path}/model.ckpt-{step}\n'
@@ -147,5 +148,5 @@ def test_sigterm_before_the_first_step(tmp_path):
     output, _ = process.communicate(timeout=60)
   finally:
     command_line.kill(process)
-  assert process.returncode == stop_utils.EXIT_STOPPED, output
+  assert process.returncode == process_utils.EXIT_STOPPED, output
   assert 'rank 0 got SIGTERM while it does not train: nothing is to be saved' in output

@@ -11,7 +11,7 @@ import socket
 
 from absl import logging
 
-from images.utils import device_utils, line_utils, stall_utils
+from images.utils import device_utils, process_utils, stall_utils
 from images.utils.tf1 import tf
 
 HOROVOD_INSTALL = ("pip install 'setuptools<70' wheel 'cmake<4' && "
@@ -35,14 +35,15 @@ def init(enable_paisoar, stall_limit_secs=600):
 
   Raises:
     ImportError: `enable_paisoar` and no Horovod; the message names both remedies.
-    ValueError: the host has more ranks than GPUs.
+    ValueError: ranks were launched that do not find each other, or more than the host has GPUs.
   """
   global _hvd
-  rank_to_be = int(line_utils.launched_rank()) if enable_paisoar else 0
+  rank_to_be = int(process_utils.launched_rank()) if enable_paisoar else 0
   roll_call = stall_utils.start(stall_limit_secs, rank_to_be)
   with stall_utils.waiting():
     _hvd = _join(stall_limit_secs) if enable_paisoar else None
   stall_utils.watch_exit()
+  _check_size(enable_paisoar)
   _check_gpus()
   device_utils.set_up(local_rank(), local_size())
   roll_call.meet(gather_objects(roll_call.place))
@@ -76,6 +77,24 @@ def _suit_processors():
     # Within one host Open MPI exchanges through memory, in half of the time where Horovod's
     # buffer, by default 128 MB, stays in the cache.
     os.environ.setdefault('HOROVOD_FUSION_THRESHOLD', str(2 * 2**20))
+
+
+def _check_size(enable_paisoar):
+  """Make sure that no launched rank trains by itself unnoticed.
+
+  Raises:
+    ValueError: Horovod has not found the other ranks.
+  """
+  launched = int(process_utils.launched_size())
+  if launched == size():
+    return
+  if enable_paisoar:
+    raise ValueError(
+        f'{launched} ranks were launched, but Horovod finds {size()}, so that each would train by '
+        'itself: launch with horovodrun --gloo, or for mpirun and srun build Horovod with Open MPI '
+        '(HOROVOD_WITH_MPI=1); --enable_paisoar=False is for runs that each train alone')
+  logging.warning('%d processes were launched, and with --enable_paisoar=False each trains alone',
+                  launched)
 
 
 def _check_gpus():

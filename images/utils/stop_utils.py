@@ -1,34 +1,21 @@
 """Ends training on all ranks together at a signal."""
 import signal
-import sys
 
 from absl import logging
 
-from images.utils import cluster_utils
+from images.utils import cluster_utils, process_utils
 from images.utils.tf1 import tf
 
-EXIT_STOPPED = 75  # As in sysexits.h: a failure that passes when one tries again.
-
-
-def leave_at_signal():
-  """Let SIGTERM end this process at once, with EXIT_STOPPED, while there is nothing to save.
-
-  For the time of training StopAtSignalHook takes the signal over; call this again after it.
-  """
-  def leave(*_):
-    logging.warning('rank %d got SIGTERM while it does not train: nothing is to be saved, the '
-                    'same command goes on', cluster_utils.rank())
-    sys.exit(EXIT_STOPPED)
-
-  signal.signal(signal.SIGTERM, leave)
+# What a scheduler sends, and what Ctrl-C does.
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopAtSignalHook(tf.train.SessionRunHook):
-  """Ends training when any rank has got SIGTERM, on all ranks after the same step.
+  """Ends training when any rank has got SIGTERM or SIGINT, on all ranks after the same step.
 
-  Whether any rank was asked to is exchanged with the metrics of every step. A second signal
-  ends the process at once. Once training has ended signals are ignored, while the last
-  checkpoint is saved.
+  Whether any rank was asked to is exchanged with the metrics of every step. The same signal once
+  more ends the process at once. Once training has ended signals are ignored, while the last
+  checkpoint is saved; call release() after that.
 
   Attributes:
     stopped: whether training has ended for a signal.
@@ -42,14 +29,15 @@ class StopAtSignalHook(tf.train.SessionRunHook):
     self._requested = self._agreed = self.stopped = False
 
   def begin(self):
-    signal.signal(signal.SIGTERM, self._on_signal)
+    for number in _SIGNALS:
+      signal.signal(number, self._on_signal)
 
   def _on_signal(self, number, frame):
     del frame
     self._requested = True
     signal.signal(number, signal.SIG_DFL)
-    logging.warning('rank %d got SIGTERM: all ranks stop after this step, with a checkpoint',
-                    cluster_utils.rank())
+    logging.warning('rank %d got %s: all ranks stop after this step, with a checkpoint',
+                    cluster_utils.rank(), signal.Signals(number).name)
 
   def before_run(self, run_context):
     return tf.train.SessionRunArgs(self._fetches, {self._request: float(self._requested)})
@@ -62,4 +50,11 @@ class StopAtSignalHook(tf.train.SessionRunHook):
 
   def end(self, session):
     # A launcher sends SIGTERM to all ranks once the first has ended, while others still save.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in _SIGNALS:
+      signal.signal(number, signal.SIG_IGN)
+
+
+def release():
+  """Give the signals back to those who had them before training."""
+  process_utils.leave_at_signal()
+  signal.signal(signal.SIGINT, signal.default_int_handler)

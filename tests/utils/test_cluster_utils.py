@@ -69,6 +69,21 @@ def test_horovod_on_processors(monkeypatch, environment, added):
   assert seen == {**environment, **added}
 
 
+@pytest.mark.parametrize('variable', ['HOROVOD_SIZE', 'OMPI_COMM_WORLD_SIZE'])
+def test_ranks_that_do_not_find_each_other(monkeypatch, caplog, variable):
+  """As under mpirun with a Horovod that was built without MPI."""
+  for name in ('HOROVOD_SIZE', 'OMPI_COMM_WORLD_SIZE'):
+    monkeypatch.delenv(name, raising=False)
+  cluster_utils._check_size(True)
+  monkeypatch.setenv(variable, '2')
+  with pytest.raises(ValueError, match='2 ranks were launched, but Horovod finds 1, .* launch with '
+                     'horovodrun --gloo, or .*--enable_paisoar=False'):
+    cluster_utils._check_size(True)
+  assert not caplog.messages
+  cluster_utils._check_size(False)
+  assert '2 processes were launched, and with --enable_paisoar=False each' in caplog.text
+
+
 @pytest.mark.parametrize(('gpus', 'ranks', 'visible', 'warned'), [
     (0, 4, False, False), (4, 4, False, False), (1, 1, False, False), (1, 4, True, False),
     (1, 4, False, True)])

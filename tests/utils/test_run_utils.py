@@ -243,7 +243,7 @@ def test_flags_that_are_not_those_of_the_run(tmp_path, monkeypatch, caplog):
   run_utils.warn_of_changes(str(tmp_path), flags, ranks=1)
   assert not caplog.messages
   run_utils.warn_of_changes(str(tmp_path), flags, ranks=3)
-  assert f'{tmp_path}/run.json: 3 ranks, were 1: the global batch, ' in caplog.messages[0]
+  assert f'{tmp_path}/run.json: 3 ranks, were 1: the global batch and' in caplog.messages[0]
   caplog.clear()
   run_utils.warn_of_changes(str(tmp_path), changed)
   assert caplog.messages == [f'not as in the run so far, {tmp_path}/run.json: --seed is 2, was 1; '

@@ -10,10 +10,11 @@ from images.utils.tf1 import tf
 
 @pytest.fixture(autouse=True)
 def _graph():
-  handler = signal.getsignal(signal.SIGTERM)
+  handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
   with tf.Graph().as_default():
     yield
-  signal.signal(signal.SIGTERM, handler)
+  for number, handler in handlers.items():
+    signal.signal(number, handler)
 
 
 def tensors(*, complete=True):
@@ -22,25 +23,33 @@ def tensors(*, complete=True):
   return {'stop_request': request, 'stop': request > 0, 'complete': tf.constant(complete)}
 
 
-def run(*hooks, signal_at, steps=5):
-  """Make up to `steps` runs, with SIGTERM before one of them; return how many were made."""
+def run(*hooks, signal_at, number=signal.SIGTERM, steps=5):
+  """Make up to `steps` runs, with a signal before one of them; return how many were made."""
   x = tf.constant(1.0)
   with tf.train.MonitoredSession(hooks=hooks) as session:
-    for number in range(steps):
+    for made in range(steps):
       if session.should_stop():
-        return number
-      if number == signal_at:
-        os.kill(os.getpid(), signal.SIGTERM)
+        return made
+      if made == signal_at:
+        os.kill(os.getpid(), number)
       session.run(x)
   return steps
 
 
-def test_training_ends_after_the_run_that_follows_the_signal():
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_training_ends_after_the_run_that_follows_the_signal(number):
   hook = stop_utils.StopAtSignalHook(tensors())
-  assert run(hook, signal_at=2) == 3
+  assert run(hook, signal_at=2, number=number) == 3
   assert hook.stopped
   # What a launcher sends to the others once one rank has ended.
-  assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+  assert signal.getsignal(number) == signal.SIG_IGN
+
+
+def test_ctrl_c_interrupts_again_after_training():
+  run(stop_utils.StopAtSignalHook(tensors()), signal_at=None)
+  stop_utils.release()
+  with pytest.raises(KeyboardInterrupt):
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_training_without_a_signal():
@@ -57,7 +66,6 @@ def test_a_signal_while_the_last_checkpoint_is_saved_is_ignored():
       os.kill(os.getpid(), signal.SIGTERM)
       self.saved = True
 
-  stop_utils.leave_at_signal()
   hook, save = stop_utils.StopAtSignalHook(tensors()), Save()
   assert run(hook, save, signal_at=None) == 5
   assert save.saved

@@ -1,16 +1,17 @@
-"""Lines of a process by any way out of it."""
+"""Lines of a process by any way out of it, and its end at a signal."""
 import os
 import subprocess
 import sys
 
 import pytest
 
+from images.utils import process_utils
 from tests import launch
 
 WRITE = '''
 import os, sys, threading, warnings
-from images.utils import line_utils
-line_utils.number_lines()
+from images.utils import process_utils
+process_utils.number_lines()
 print('printed\\nin two lines', flush=True)
 warnings.warn('warned')
 os.system('echo of another program')
@@ -44,3 +45,41 @@ def test_lines_of_the_chief_are_as_they_are():
   output, errors = write(HOROVOD_RANK='0', SLURM_PROCID='7')
   assert output == ['printed', 'in two lines', 'of another program']
   assert errors[-1] == 'the last words'
+
+
+WAIT = '''
+import ctypes, signal
+from images.utils import process_utils
+process_utils.leave_at_signal()
+{handler}
+print('ready', flush=True)
+mutex = ctypes.create_string_buffer(64)  # Zeros make one that is free.
+{wait}
+'''
+FOR_EVER = 'while True: ctypes.CDLL(None).pthread_mutex_lock(mutex)'
+
+
+def end(handler, wait):
+  """Return how a process that gets SIGTERM ends: its exit code, and what it prints."""
+  process = subprocess.Popen([sys.executable, '-c', WAIT.format(handler=handler, wait=wait)],
+                             cwd=launch.ROOT, text=True, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT)
+  assert process.stdout.readline() == 'ready\n'
+  process.terminate()
+  try:
+    output, _ = process.communicate(timeout=60)
+  finally:
+    process.kill()
+  return process.returncode, output
+
+
+def test_sigterm_ends_a_process_that_hangs_in_a_function_of_c():
+  code, output = end('', FOR_EVER)
+  assert code == process_utils.EXIT_STOPPED
+  assert 'rank 0 got SIGTERM while it does not train: nothing is to be saved' in output
+
+
+def test_another_handler_takes_the_signal_over():
+  code, output = end("signal.signal(signal.SIGTERM, lambda *_: print('other handler'))",
+                     'signal.pause()')
+  assert (code, output) == (0, 'other handler\n')
