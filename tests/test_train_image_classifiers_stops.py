@@ -89,12 +89,12 @@ def test_a_rank_that_fails_ends_the_other(data, tmp_path, how, where, reason, of
      'other ranks have not come to the start; the same command goes on from the newest checkpoint'),
     ((0, 'freeze', 'images.utils.run_utils.resume_point'), f'rank 0 on {HOST} '
      'does not answer; the same command goes on from the newest checkpoint, if any'),
-    ((1, 'hang', IN_TRAINING), f'rank 1 on {HOST} '
-     'has not begun the step that others are in; the newest checkpoint, '),
+    ((1, 'hang', 'images.utils.stall_utils.move'), f'rank 1 on {HOST} '
+     'waits for images or has not begun the step that others are in; the newest checkpoint, '),
     ((1, 'freeze', 'train_image_classifiers.report_end'),
      f'rank 1 on {HOST} does not answer; its work is done')])
 def test_a_rank_that_stands_still_ends_the_other_and_is_named(data, tmp_path, wrong, words):
-  """Before it joins the others, before training, in it, and at its end."""
+  """Before it joins the others, before training, when it opens a file, and at its end."""
   with train(data, tmp_path, *wrong, stall_limit_secs=6, stop_at_step=3) as run:
     other = 1 - wrong[0]
     code, output = run.end(other)

@@ -4,8 +4,10 @@ A record is framed as: its length (uint64), the masked crc32c of those 8 bytes
 (uint32), the data, the masked crc32c of the data (uint32), all little-endian
 (tensorflow/core/lib/io/record_writer.h).
 """
+import math
 import os
 import struct
+import time
 
 from images.utils import stall_utils
 from images.utils.tf1 import tf
@@ -42,27 +44,34 @@ def count_records(path):
   return count
 
 
-def find_corruption(paths):
-  """Return a sentence about the first corrupt file of `paths`, None when all are whole.
+def find_corruption(paths, seconds=math.inf):
+  """Return a sentence about the first corrupt file of `paths`, None where none is found.
 
   Reads every byte with TensorFlow's own reader, checksums included: meant for the
   moment after a run has died of a DataLossError, which does not name the file.
+
+  Args:
+    paths: list of strings.
+    seconds: number, how long to look.
   """
+  deadline = time.monotonic() + seconds
   for path in paths:
+    if time.monotonic() >= deadline:
+      return None
     # Without GPUs: a run that has just died may still hold their memory.
     config = tf.ConfigProto(device_count={'GPU': 0})
     with tf.Graph().as_default(), tf.Session(config=config) as session:
       record = tf.data.make_one_shot_iterator(tf.data.TFRecordDataset(path)).get_next()
-      error = _read_to_end(session, record, path)
+      error = _read_to_end(session, record, path, deadline)
     if error is not None:
       return str(error)
   return None
 
 
-def _read_to_end(session, record, path):
-  """Run `record` until its file ends; return a CorruptRecordError, None when it is whole."""
+def _read_to_end(session, record, path, deadline):
+  """Run `record` until its file ends; return a CorruptRecordError, None if none is found."""
   count = offset = 0
-  while True:
+  while time.monotonic() < deadline:
     try:
       offset += _HEADER.size + len(session.run(record)) + _FOOTER_BYTES
     except tf.errors.OutOfRangeError:
@@ -71,6 +80,7 @@ def _read_to_end(session, record, path):
       return _corrupt(path, count, offset, 'its data is damaged or cut short')
     count += 1
     stall_utils.move()
+  return None
 
 
 def _open(path):

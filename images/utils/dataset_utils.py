@@ -66,7 +66,11 @@ class DatasetIterator:
     self.wait = tf.maximum(batch['ready'] - started, 0.0)
     self.skipped, self.allowed = tf.reduce_max(batch['skipped']), tf.reduce_max(batch['allowed'])
     self.place = tf.reduce_max(batch['place'])
-    return batch['image'], batch['label']
+    # A rank whose files hang is behind those that wait for it.
+    with tf.control_dependencies([self.place]), tf.device('/cpu:0'):
+      reached = tf.numpy_function(stall_utils.reach, [], [])
+    with tf.control_dependencies([reached]), tf.device(self._device):
+      return batch['image'], tf.identity(batch['label'])
 
   def follow(self, skipped):
     """Return an operation that writes the position after the batch into `input_position`.

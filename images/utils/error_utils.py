@@ -1,12 +1,17 @@
 """Errors of a training run in words: what happened, where, and the remedy."""
 import contextlib
+import math
+import os
 import re
 
 from absl import logging
 
 from images.datasets import tfrecord
-from images.utils import checkpoint_utils
+from images.utils import checkpoint_utils, cluster_utils
 from images.utils.tf1 import tf
+
+# For how long to look for a corrupt file where other ranks wait.
+_SEARCH_SECS = 40
 
 
 class TrainingError(RuntimeError):
@@ -35,7 +40,12 @@ def _in_words(error, data_files, output_dir):
             'the same command goes on from the one before')
   if isinstance(error, tf.errors.DataLossError):
     logging.error('a record is corrupt (%s): reading all files to find out which', reason)
-    return tfrecord.find_corruption(data_files) or f'a file cannot be read: {reason}'
+    # Meanwhile other ranks would wait, which cannot know for what.
+    seconds = _SEARCH_SECS if cluster_utils.size() > 1 else math.inf
+    return tfrecord.find_corruption(data_files, seconds) or (
+        f'a file cannot be read: {reason}. This takes long, and names it: python -c "import glob; '
+        'from images.datasets import tfrecord; print(tfrecord.find_corruption(sorted(glob.glob('
+        f"'{os.path.commonprefix(data_files)}*'))))\"")
   if re.search('No space left|File too large|quota', error.message):
     return (f'no space left for the run in {output_dir} ({reason}); {last_checkpoint(output_dir)}. '
             f'Free space and start the same command with --output_dir={output_dir} again')

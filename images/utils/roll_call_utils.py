@@ -88,7 +88,8 @@ class RollCall:
     silent = [rank for rank in range(len(self.places)) if rank not in states]
     furthest = max((come for come, _ in states.values()), default=None)
     behind = [rank for rank, (come, _) in sorted(states.items()) if come < furthest]
-    found = {'does not answer': silent, 'has not begun the step that others are in': behind}
+    found = {'does not answer': silent,
+             'waits for images or has not begun the step that others are in': behind}
     return '; '.join(f'{self._names(ranks)} {what}' for what, ranks in found.items() if ranks)
 
   def _names(self, ranks):

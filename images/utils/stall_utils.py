@@ -168,6 +168,11 @@ def waiting(describe=lambda: 'the same command goes on from the newest checkpoin
     _watch.describe = outer
 
 
+def reach():
+  """Tell the watch that this rank has come to a place at which each rank comes by."""
+  _watch.reach()
+
+
 def move():
   """Tell the watch, and the other ranks that wait for this one, that it gets on with its work."""
   _watch.move()

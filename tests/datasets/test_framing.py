@@ -89,6 +89,11 @@ def test_find_corruption_reads_the_data_too(path, tmp_path):
   assert 'convert the data set again' in found
 
 
+def test_find_corruption_ends_in_time(path):
+  truncate(path, 45)
+  assert framing.find_corruption([path] * 100, seconds=0) is None
+
+
 def test_find_corruption_of_a_truncated_file(path):
   truncate(path, 341)
   assert 'record 2 (from 0) at byte 42' in framing.find_corruption([path])

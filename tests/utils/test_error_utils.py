@@ -1,12 +1,16 @@
 import errno
 import os
+import re
+import subprocess
+import sys
 
 import pytest
 
 from images.datasets import tfrecord
-from images.utils import error_utils
+from images.utils import cluster_utils, error_utils
 from images.utils.error_utils import TrainingError
 from images.utils.tf1 import tf
+from tests import launch
 from tests.datasets import make_data
 
 
@@ -43,6 +47,18 @@ def test_a_damaged_file_is_named(paths, tmp_path):
     file.write(b'?')
   with pytest.raises(TrainingError, match=f'^{tmp_path}/c: record 2 '):
     read_all(paths, tmp_path)
+
+
+def test_other_ranks_do_not_wait_until_all_files_are_read(paths, tmp_path, monkeypatch):
+  os.truncate(paths[1], os.path.getsize(paths[1]) - 7)
+  monkeypatch.setattr(cluster_utils, 'size', lambda: 2)
+  monkeypatch.setattr(error_utils, '_SEARCH_SECS', 0)
+  with pytest.raises(TrainingError, match='^a file cannot be read: truncated record') as error:
+    read_all(paths, tmp_path)
+  [command] = re.findall('python -c "(.*)"', str(error.value))
+  done = subprocess.run([sys.executable, '-c', command], cwd=launch.ROOT,
+                        text=True, stdout=subprocess.PIPE, check=True)
+  assert done.stdout.startswith(f'{tmp_path}/b: record 4 ')
 
 
 def test_a_failed_assertion_is_told_in_its_words(paths, tmp_path):

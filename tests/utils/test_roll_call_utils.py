@@ -83,10 +83,13 @@ def test_a_machine_that_has_never_answered_is_not_lost(meet, monkeypatch):
   assert not call.has_lost()
 
 
+BEHIND = 'waits for images or has not begun the step that others are in'
+
+
 @pytest.mark.parametrize(('states', 'late'), [
     ({0: (5, 9.0), 1: (5, 9.5)}, ''),
-    ({0: (5, 9.0), 1: (4, 9.0)}, 'rank 1 on here has not begun the step that others are in'),
-    ({0: (4, 9.0), 1: (5, 9.0)}, 'rank 0 on here has not begun the step that others are in'),
+    ({0: (5, 9.0), 1: (4, 9.0)}, f'rank 1 on here {BEHIND}'),
+    ({0: (4, 9.0), 1: (5, 9.0)}, f'rank 0 on here {BEHIND}'),
     ({1: (5, 9.0)}, 'rank 0 on here does not answer')])
 def test_who_is_late(two, states, late):
   two[0].places = [call.place._replace(host='here') for call in two]
@@ -98,8 +101,7 @@ def test_who_is_late_where_others_do_not_answer(two):
   first.places = [first.place._replace(host='here'), second.place._replace(host='here'),
                   second.place._replace(host='far')]
   assert first.late({0: (4, 9.0), 1: (5, 9.0)}) == (
-      'rank 2 on far does not answer; '
-      'rank 0 on here has not begun the step that others are in')
+      f'rank 2 on far does not answer; rank 0 on here {BEHIND}')
 
 
 @pytest.mark.parametrize('other', [{'machine': 'another'}, {'address': '127.0.0.2'}])
