@@ -17,7 +17,7 @@ flags.DEFINE_string(
     'dataset_name', 'mock',
     'Name of the data set, a key of datasets_map in images/datasets/dataset_factory.py: '
     'mock (random images, no files), mnist, cifar10, flowers, digits, image_folder.')
-flags.DEFINE_string(
+flag_utils.define_path(
     'dataset_dir', None,
     'Directory of the TFRecord files, any path that tf.io.gfile opens.')
 flags.DEFINE_integer(
@@ -53,7 +53,8 @@ flags.DEFINE_integer(
     'pixels takes 39 MB in each rank.', lower_bound=1)
 flags.DEFINE_integer(
     'num_preprocessing_threads', 16,
-    'Number of threads that prepare images, in a pool of their own.', lower_bound=1)
+    'Number of threads that prepare images, in a pool of their own.', lower_bound=1,
+    upper_bound=1024)
 flags.DEFINE_bool(
     'datasets_use_caching', False,
     'Keep the encoded records in memory after the first epoch. Each rank then keeps its '
@@ -82,7 +83,7 @@ flag_utils.define_float(
 flags.DEFINE_integer(
     'batch_size', 32,
     'Number of images in a step of one rank.', lower_bound=1)
-flags.DEFINE_string(
+flag_utils.define_path(
     'model_dir', None,
     'Directory of the checkpoint that finetune starts from, or that evaluate, predict '
     'and export use.')
@@ -116,26 +117,30 @@ flag_utils.define_float(
     'Learning rate before warm-up and decay.', lower_bound=0)
 flag_utils.define_float(
     'end_learning_rate', 0.0001,
-    'Floor of every decay.', lower_bound=0)
+    'Floor of every decay; a learning_rate that is lower never decays.', lower_bound=0)
 
 # ---- Optimizer ----
 
 flag_utils.define_enum('optimizer', 'rmsprop', OPTIMIZERS, 'Name of the optimizer.')
 flag_utils.define_float(
-    'adadelta_rho', 0.95, 'Adadelta: decay rate.', lower_bound=0, upper_bound=1)
+    'adadelta_rho', 0.95, 'Adadelta: decay rate.', lower_bound=0, below=1)
 flag_utils.define_float(
-    'adagrad_initial_accumulator_value', 0.1, 'AdaGrad: start value of the accumulators.')
+    'adagrad_initial_accumulator_value', 0.1, 'AdaGrad: start value of the accumulators.',
+    lower_bound=1e-9)
 flag_utils.define_float(
-    'adam_beta1', 0.9, 'Adam: decay rate of the first moment.', lower_bound=0, upper_bound=1)
+    'adam_beta1', 0.9, 'Adam: decay rate of the first moment.', lower_bound=0, below=1)
 flag_utils.define_float(
-    'adam_beta2', 0.999, 'Adam: decay rate of the second moment.', lower_bound=0, upper_bound=1)
+    'adam_beta2', 0.999, 'Adam: decay rate of the second moment.', lower_bound=0, below=1)
 flag_utils.define_float(
     'opt_epsilon', 1.0, 'Adam, RMSProp, Adadelta: epsilon.', lower_bound=0)
-flag_utils.define_float('ftrl_learning_rate_power', -0.5, 'FTRL: power of the learning rate.')
 flag_utils.define_float(
-    'ftrl_initial_accumulator_value', 0.1, 'FTRL: start value of the accumulators.')
-flag_utils.define_float('ftrl_l1', 0.0, 'FTRL: strength of the L1 regularization.')
-flag_utils.define_float('ftrl_l2', 0.0, 'FTRL: strength of the L2 regularization.')
+    'ftrl_learning_rate_power', -0.5, 'FTRL: power of the learning rate.', upper_bound=0)
+flag_utils.define_float(
+    'ftrl_initial_accumulator_value', 0.1, 'FTRL: start value of the accumulators.', lower_bound=0)
+flag_utils.define_float(
+    'ftrl_l1', 0.0, 'FTRL: strength of the L1 regularization.', lower_bound=0)
+flag_utils.define_float(
+    'ftrl_l2', 0.0, 'FTRL: strength of the L2 regularization.', lower_bound=0)
 flag_utils.define_float(
     'momentum', 0.9, 'Momentum: the momentum.', lower_bound=0, upper_bound=1)
 flag_utils.define_float(
@@ -189,7 +194,7 @@ flag_utils.define_enum(
 
 # ---- Beyond the groups above ----
 
-flags.DEFINE_string(
+flag_utils.define_path(
     'output_dir', None,
     'Directory of checkpoints, event files, timelines and the record of the run. A run '
     'that finds a checkpoint there goes on from it. By default a new directory '
@@ -212,7 +217,7 @@ flag_utils.define_float(
     'Decay of exponential moving averages of the weights, which checkpoints then hold beside the '
     'weights, for use_ema_weights; such as 0.9999, from the first step of a run on. By default '
     'there are none.',
-    lower_bound=0, upper_bound=1)
+    lower_bound=0, below=1)
 flag_utils.define_enum(
     'gradient_compression', 'none', ['none', 'fp16'],
     'fp16: exchange gradients between ranks in float16, half of the bytes; with '
@@ -265,6 +270,6 @@ flags.DEFINE_bool(
     'use_ema_weights', False,
     'Load the exponential moving averages that a checkpoint holds beside the variables, as '
     'those published for mobilenet_v2 and v3 do, and those of runs with moving_average_decay.')
-flags.DEFINE_string(
+flag_utils.define_path(
     'predict_files', None,
     'predict: comma-separated names or glob patterns of image files.')

@@ -21,7 +21,7 @@ if __name__ == '__main__':
   process_utils.number_lines()  # Before TensorFlow is loaded, which writes lines at once.
   process_utils.leave_at_signal()
 
-from images.datasets import dataset_factory, tfrecord
+from images.datasets import dataset_factory
 from images.models import model_factory
 from images.preprocessing import preprocessing_factory
 from images.utils import (
@@ -156,6 +156,8 @@ def build_training(plan, global_step):
 
 def make_plan():
   """Return the Plan of the run; every rank makes the same one."""
+  get_network_and_preprocessing(tf.float32)  # A misspelled name is told before anything is made.
+  hooks_utils.get_builders(FLAGS.hooks)
   if FLAGS.task_type == 'finetune':
     for name in ('model_dir', 'ckpt_file_name'):
       if not FLAGS[name].value:
@@ -298,15 +300,35 @@ def report_start(plan):
                                              if flag.value != flag.default) or 'none')
   logging.info('steps %d to %d, %s, run directory %s', plan.first_step, plan.total_steps,
                f'resuming {plan.checkpoint}' if plan.checkpoint else 'a new run', plan.output_dir)
-  if FLAGS.loss_scale == 1 and (plan.dtype == tf.float16 or FLAGS.gradient_compression == 'fp16'):
-    logging.warning('--loss_scale=1 with gradients in float16, where small ones become zero: '
-                    '--loss_scale=0 finds the scale and adapts it')
+  warn_of_flags(plan)
   if plan.total_steps < FLAGS.stop_at_step:
     logging.info('--num_epochs=%d ends training before --stop_at_step=%d', FLAGS.num_epochs,
                  FLAGS.stop_at_step)
   if plan.checkpoint:
     run_utils.warn_of_changes(plan.output_dir, own_values(), ranks=cluster_utils.size(),
                               files=records_of_files(plan))
+
+
+def warn_of_flags(plan):
+  """Log which flags do less than one may expect of them."""
+  hooks = hooks_utils.get_builders(FLAGS.hooks)
+  decays = FLAGS.learning_rate_decay_type != 'fixed'
+  for warned, words in (
+      (FLAGS.loss_scale == 1 and
+       (plan.dtype == tf.float16 or FLAGS.gradient_compression == 'fp16'),
+       '--loss_scale=1 with gradients in float16, where small ones become zero: --loss_scale=0 '
+       'finds the scale and adapts it'),
+      (decays and plan.learning_rate <= FLAGS.end_learning_rate,
+       f'the learning rate stays as it is: lower --end_learning_rate={FLAGS.end_learning_rate:g}, '
+       'the floor of its decay, or give --learning_rate_decay_type=fixed'),
+      (FLAGS.warmup_steps >= plan.total_steps,
+       f'the learning rate is never reached: --warmup_steps={FLAGS.warmup_steps}'),
+      ('CheckpointSaverHook' not in hooks,
+       'nothing will be saved: --hooks has no CheckpointSaverHook'),
+      (FLAGS.profile_every_n_iters and 'ProfilerHook' not in hooks,
+       'no timelines: --hooks has no ProfilerHook')):
+    if warned:
+      logging.warning(words)
 
 
 def rate_in_words(plan):
@@ -337,7 +359,8 @@ def record_start(plan):
         tf.global_variables(), plan.checkpoint,
         f'The run was started with other flags, see {plan.output_dir}/{run_utils.RECORD}: use the '
         'same --model_name, --num_classes, --train_image_size, --dataset_name, --optimizer, '
-        '--loss_scale, --trainable_scopes and --moving_average_decay, or another --output_dir.')
+        '--loss_scale, --trainable_scopes and --moving_average_decay, or another --output_dir.',
+        exact=True)
   write_record(plan, step=plan.first_step)
 
 
@@ -407,10 +430,8 @@ def predict():
     return  # One rank is enough.
   path, output_dir = get_checkpoint()
   files = inference_utils.find_images(FLAGS.predict_files)
-  class_names = tfrecord.read_labels(FLAGS.dataset_dir) if FLAGS.dataset_dir else None
-  if FLAGS.dataset_dir and class_names is None:
-    raise FileNotFoundError(f'--dataset_dir={FLAGS.dataset_dir} has no {tfrecord.LABELS}, which '
-                            'names the classes: leave the flag out to see their numbers')
+  names = inference_utils.class_names(
+      FLAGS.dataset_dir, num_labels=FLAGS.num_classes + FLAGS.labels_offset)
   with tf.Graph().as_default():
     network_fn, preprocessing_fn, size = get_network_and_preprocessing(get_dtype())
     batch, images = inference_utils.image_batches(
@@ -419,7 +440,7 @@ def predict():
     done = []
     with error_utils.explained(files, output_dir):
       for file, classes in inference_utils.classify(
-          batch, tf.cast(logits, tf.float32), path, class_names=class_names,
+          batch, tf.cast(logits, tf.float32), path, names=names,
           labels_offset=FLAGS.labels_offset, **get_session_options()):
         print(f'{file}: ' + ', '.join(f'{name} {share:.4f}' for name, share in classes))
         done.append(file)
@@ -451,7 +472,8 @@ def get_checkpoint():
   if not model_dir:
     raise ValueError(f'--task_type={FLAGS.task_type} needs --output_dir, the directory of a run, '
                      'or --model_dir and --ckpt_file_name')
-  path = checkpoint_utils.checkpoint_path(model_dir, FLAGS.ckpt_file_name)
+  path = checkpoint_utils.checkpoint_path(
+      model_dir, FLAGS.ckpt_file_name, '--model_dir' if FLAGS.model_dir else '--output_dir')
   output_dir = FLAGS.output_dir or model_dir
   if FLAGS.task_type != 'predict':  # It prints its results.
     run_utils.make_writable(output_dir)

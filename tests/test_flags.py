@@ -121,6 +121,16 @@ ENUMS = {
 DECAYS = ['adadelta_rho', 'adam_beta1', 'adam_beta2', 'momentum', 'rmsprop_momentum',
           'rmsprop_decay', 'moving_average_decay']
 
+# The least value that is too large. Where a flag is not here, it has no upper bound.
+TOO_LARGE = {
+    **dict.fromkeys(['adadelta_rho', 'adam_beta1', 'adam_beta2', 'moving_average_decay'], '1'),
+    **dict.fromkeys(['max_bad_fraction', 'momentum', 'rmsprop_momentum', 'rmsprop_decay'],
+                    '1.000001'),
+    'ftrl_learning_rate_power': '1e-9',
+    'num_preprocessing_threads': '1025',
+    'seed': '2147483648',
+}
+
 # The largest value that is too small. Where a flag is not here, it has no lower bound.
 TOO_SMALL = {
     **dict.fromkeys([
@@ -132,8 +142,10 @@ TOO_SMALL = {
     **dict.fromkeys(['warmup_steps', 'profile_every_n_iters', 'profile_at_task', 'seed'], '-1'),
     **dict.fromkeys([
         'weight_decay', 'learning_rate_decay_factor', 'learning_rate', 'end_learning_rate',
-        'loss_scale', 'max_bad_fraction', 'opt_epsilon', *DECAYS], '-1e-9'),
+        'loss_scale', 'max_bad_fraction', 'opt_epsilon', 'ftrl_initial_accumulator_value',
+        'ftrl_l1', 'ftrl_l2', *DECAYS], '-1e-9'),
     'max_gradient_norm': '0',
+    'adagrad_initial_accumulator_value': '0',
 }
 
 
@@ -185,14 +197,15 @@ def test_no_module_of_the_library_reads_flags():
   assert readers == []
 
 
-def test_lower_bounds():
-  bounded = {flag.name for flag in defined()
-             if getattr(flag.parser, 'lower_bound', None) is not None}
-  assert bounded == set(TOO_SMALL)
+def test_bounds():
+  def bounded(bound):
+    return {flag.name for flag in defined() if getattr(flag.parser, bound, None) is not None}
+  assert bounded('lower_bound') == set(TOO_SMALL)
+  assert bounded('upper_bound') | {'adadelta_rho', 'adam_beta1', 'adam_beta2',
+                                   'moving_average_decay'} == set(TOO_LARGE)
 
 
-@pytest.mark.parametrize(('name', 'value'), [
-    *TOO_SMALL.items(), *((name, '1.1') for name in ['max_bad_fraction', *DECAYS])])
+@pytest.mark.parametrize(('name', 'value'), [*TOO_SMALL.items(), *TOO_LARGE.items()])
 def test_a_value_out_of_bounds_is_an_error(name, value):
   with pytest.raises(absl_flags.IllegalFlagValueError, match=name):
     parse(f'--{name}={value}')

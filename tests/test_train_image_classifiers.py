@@ -7,6 +7,7 @@ import socket
 import numpy as np
 import pytest
 
+import train_image_classifiers
 from images.models import model_factory
 from images.utils import cluster_utils, inference_utils, precision_utils
 from images.utils.tf1 import tf
@@ -242,6 +243,10 @@ def test_unusual_values(tmp_path, monkeypatch, caplog):
   assert json.loads((tmp_path / 'my run' / 'evaluation.json').read_text())['top_1'] == 1
   command_line.main(**{**values, 'output_dir': 'no hooks'}, hooks='')
   assert 'done, without a checkpoint: --hooks has no CheckpointSaverHook' in caplog.text
+  (tmp_path / 'runs').mkdir()
+  with pytest.raises(ValueError, match='unknown model'):
+    command_line.main(dataset_dir='my data', model_name='lanet', num_classes=1)
+  assert not list((tmp_path / 'runs').iterdir())
 
 
 def test_what_ranks_must_agree_on(data, tmp_path, monkeypatch):
@@ -277,12 +282,24 @@ def test_epochs_end_training_too(data, tmp_path, caplog):
   assert '--num_epochs=1 ends training before --stop_at_step=100' in caplog.text
 
 
-@pytest.mark.parametrize(('values', 'warned'), [
-    ({'gradient_compression': 'fp16'}, True), ({'half_dtype': 'float16'}, True),
-    ({'half_dtype': 'float16', 'loss_scale': 0}, False), ({'use_fp16': False}, False)])
-def test_float16_without_a_loss_scale(tmp_path, caplog, values, warned):
-  command_line.main(dataset_name='mock', output_dir=tmp_path, stop_at_step=1, **values)
-  assert ('--loss_scale=0 finds the scale and adapts it' in caplog.text) == warned
+FLOAT16 = '--loss_scale=0 finds the scale and adapts it'
+
+
+@pytest.mark.parametrize(('values', 'warning'), [
+    ({'gradient_compression': 'fp16'}, FLOAT16), ({'half_dtype': 'float16'}, FLOAT16),
+    ({'half_dtype': 'float16', 'loss_scale': 0, 'warmup_steps': 1}, None),
+    ({'use_fp16': False, 'learning_rate': 1e-4, 'learning_rate_decay_type': 'fixed'}, None),
+    ({'learning_rate': 1e-4}, 'the learning rate stays as it is: lower --end_learning_rate=0.0001'),
+    ({'warmup_steps': 2}, 'the learning rate is never reached: --warmup_steps=2'),
+    ({'hooks': 'LoggingTensorHook'}, 'nothing will be saved: --hooks has no CheckpointSaverHook'),
+    ({'hooks': 'CheckpointSaverHook', 'profile_every_n_iters': 1}, 'has no ProfilerHook')])
+def test_flags_that_do_less_than_one_may_expect(tmp_path, caplog, monkeypatch, values, warning):
+  monkeypatch.setattr(train_image_classifiers, 'build_training', lambda *_: 1 / 0)
+  with pytest.raises(ZeroDivisionError):
+    command_line.main(dataset_name='mock', output_dir=tmp_path, stop_at_step=2, **values)
+  warnings = [record.getMessage() for record in caplog.records if record.levelname == 'WARNING']
+  assert len(warnings) == (warning is not None)
+  assert all(warning in words for words in warnings)
 
 
 def test_a_processor_without_half_precision_is_told_of_once(tmp_path, caplog, monkeypatch):

@@ -234,6 +234,7 @@ def test_output_dir_of_results_that_cannot_be_written(fails, data, lenet, tmp_pa
     ({'num_classes': 12}, 'LeNet/fc4/biases has shape [10] in it, [12] here'),
     ({'optimizer': 'adam'}, 'LeNet/conv1/weights/Adam is not in it'),
     ({'model_name': 'cifarnet'}, 'CifarNet/conv1/weights is not in it'),
+    ({'dataset_name': 'mock'}, 'input_position is in it, and not here'),
 ])
 def test_resume_with_other_flags(fails, data, lenet, flags, message):
   before = (lenet / 'run.json').read_text()
@@ -249,7 +250,7 @@ def test_evaluation_of_another_network(fails, data, lenet):
 
 
 def test_evaluation_without_checkpoint(fails, data, tmp_path):
-  fails(f'no checkpoint in {tmp_path} (--model_dir, ',
+  fails(f'no checkpoint in {tmp_path} (--output_dir, ',
         task_type='evaluate', dataset_dir=data, output_dir=tmp_path)
   fails('--task_type=evaluate needs --output_dir', task_type='evaluate', dataset_dir=data)
 

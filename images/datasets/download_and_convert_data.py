@@ -51,14 +51,16 @@ def main(_):
   options = {name: values[name].value for name in ('num_shards', 'validation_fraction')
              if values[name].value is not None}
   try:
+    dataset_dir = os.path.expanduser(values.dataset_dir)
     manifest = conversion.convert(
-        values.dataset_name, values.dataset_dir, source_dir=values.source_dir,
+        values.dataset_name, dataset_dir,
+        source_dir=values.source_dir and os.path.expanduser(values.source_dir),
         max_bad_fraction=values.max_bad_fraction, **options)
   except (conversion.ConversionError, OSError, tf.errors.OpError) as error:
-    return _fail(explain(error, values.dataset_dir))
+    return _fail(explain(error, dataset_dir))
   except KeyboardInterrupt:
     return _fail('interrupted; nothing was converted')
-  print(summary(manifest, values.dataset_dir))
+  print(summary(manifest, dataset_dir))
   return 0
 
 

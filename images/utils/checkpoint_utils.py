@@ -8,8 +8,8 @@ from images.utils.tf1 import tf
 _AVERAGE = '/ExponentialMovingAverage'
 
 
-def checkpoint_path(model_dir, ckpt_file_name):
-  """Return the path prefix of the checkpoint that two flags name.
+def checkpoint_path(model_dir, ckpt_file_name, flag='--model_dir'):
+  """Return the path prefix of the checkpoint that two flags name, `flag` the directory.
 
   `ckpt_file_name` may be the prefix (model.ckpt-1234), any one of its files
   (model.ckpt-1234.index), a single file of the old format (resnet_v1_50.ckpt), or a directory
@@ -20,13 +20,13 @@ def checkpoint_path(model_dir, ckpt_file_name):
     FileNotFoundError: no such checkpoint; the message names those that are there.
   """
   if not model_dir:
-    raise ValueError('--model_dir is needed: the directory of the checkpoint')
+    raise ValueError(f'{flag} is needed: the directory of the checkpoint')
   path = os.path.join(model_dir, ckpt_file_name) if ckpt_file_name else model_dir
   check_is_no_pattern(path)
   if tf.io.gfile.isdir(path):
     newest = newest_in(path)
     if newest is None:
-      raise FileNotFoundError(f'no checkpoint in {path} (--model_dir, --ckpt_file_name); files: '
+      raise FileNotFoundError(f'no checkpoint in {path} ({flag}, --ckpt_file_name); files: '
                               f'{_names_in(path)}')
     return newest
   # The prefix first: a file of the checkpoint would pass for one in the old format.
@@ -34,7 +34,7 @@ def checkpoint_path(model_dir, ckpt_file_name):
     if tf.train.checkpoint_exists(candidate):
       return candidate
   raise FileNotFoundError(
-      f'no checkpoint {path}: check --model_dir and --ckpt_file_name; files in {model_dir}: '
+      f'no checkpoint {path}: check {flag} and --ckpt_file_name; files in {model_dir}: '
       f'{_names_in(model_dir)}')
 
 
@@ -93,7 +93,8 @@ def checkpoint_shapes(path):
     return tf.train.load_checkpoint(path).get_variable_to_shape_map()
   except (tf.errors.OpError, RuntimeError) as error:
     raise ValueError(f'{path} is no whole TensorFlow checkpoint ({error}): copy it again, all '
-                     'files of it') from error
+                     'files of it, unless the run that wrote it has removed it to make room '
+                     '(--max_checkpoints_to_keep)') from error
 
 
 def stored_names(variables, shapes, *, use_ema_weights=False):
@@ -132,7 +133,7 @@ def background_hint(stored_shape, shape):
 
 
 def check_loadable(variables, path, remedy='Check --model_name and --num_classes.', *,
-                   use_ema_weights=False):
+                   use_ema_weights=False, exact=False):
   """Raise ValueError unless the checkpoint `path` holds every variable in its shape.
 
   Args:
@@ -140,6 +141,7 @@ def check_loadable(variables, path, remedy='Check --model_name and --num_classes
     path: string, as of checkpoint_path().
     remedy: string, the end of the message.
     use_ema_weights: bool, as of stored_names().
+    exact: bool, whether it may hold nothing else.
 
   Returns:
     dict from the names in the checkpoint to the variables.
@@ -155,6 +157,8 @@ def check_loadable(variables, path, remedy='Check --model_name and --num_classes
     elif not variable.shape.is_compatible_with(shapes[name]):
       wrong.append(f'{name} has shape {shapes[name]} in it, {shape} here'
                    f'{background_hint(list(shapes[name]), shape)}')
+  if exact:
+    wrong += [f'{name} is in it, and not here' for name in sorted(set(shapes) - set(stored))]
   if wrong:
     raise ValueError(f'{path} does not fit the network: {"; ".join(wrong[:4])}'
                      f'{f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""}. {remedy}')

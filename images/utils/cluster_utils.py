@@ -147,7 +147,8 @@ def transport():
   """Return in words how the ranks exchange gradients."""
   if size() == 1:
     return 'none, one process'
-  gradients = 'NCCL' if _hvd.nccl_built() else 'MPI' if _hvd.mpi_enabled() else 'Gloo'
+  on_gpus = device_utils.accelerator() and _hvd.nccl_built()
+  gradients = 'NCCL' if on_gpus else 'MPI' if _hvd.mpi_enabled() else 'Gloo'
   return f'Horovod {_version()} over {gradients}'
 
 

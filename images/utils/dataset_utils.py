@@ -140,8 +140,9 @@ def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, 
   course = position_utils.Course(counts, seed=seed, fixed=datasets_use_caching)
   start = course.for_ranks(position, size)
   taken = start[-1][rank]
-  records = _in_course(files, course, start, shuffle_buffer_size=shuffle_buffer_size,
-                       caching=datasets_use_caching)
+  # A larger buffer would be no fuller, but TensorFlow makes room for it.
+  records = _in_course(files, course, start, caching=datasets_use_caching,
+                       shuffle_buffer_size=min(shuffle_buffer_size, sum(counts)))
   places = tf.data.Dataset.range(taken * size + rank, sys.maxsize, size)
   dataset = tf.data.Dataset.zip((places, records)).batch(batch_size, drop_remainder=True)
   # What is read ahead lasts while the next epoch's shuffle buffer fills.

@@ -1,5 +1,6 @@
-"""Flags of closed choices, which help whoever misspelled one, and of finite numbers."""
+"""Flags of closed choices, which help whoever misspelled one, of finite numbers, and of paths."""
 import math
+import os
 
 from absl import flags
 
@@ -32,14 +33,32 @@ def define_enum(name, default, enum_values, description):
 class _FiniteParser(flags.FloatParser):
   """Takes no nan, which lies within any bounds, and no infinity."""
 
+  def __init__(self, lower_bound, upper_bound, below):
+    super().__init__(lower_bound, upper_bound)
+    self._below = math.inf if below is None else below
+
   def convert(self, argument):
     value = super().convert(argument)
     if not math.isfinite(value):
       raise ValueError('not a finite number')
+    if value >= self._below:
+      raise ValueError(f'not less than {self._below}')
     return value
 
 
-def define_float(name, default, description, *, lower_bound=None, upper_bound=None):
-  """Define a flag as flags.DEFINE_float() does, whose value is finite."""
-  flags.DEFINE(_FiniteParser(lower_bound, upper_bound), name, default, description,
+def define_float(name, default, description, *, lower_bound=None, upper_bound=None, below=None):
+  """Define a flag as flags.DEFINE_float() does, whose value is finite, and less than `below`."""
+  flags.DEFINE(_FiniteParser(lower_bound, upper_bound, below), name, default, description,
                serializer=flags.ArgumentSerializer())
+
+
+class _PathParser(flags.ArgumentParser):
+  """Lets ~ stand for the home directory, as a shell does only at the beginning of a word."""
+
+  def parse(self, argument):
+    return ','.join(os.path.expanduser(path) for path in argument.split(','))
+
+
+def define_path(name, default, description):
+  """Define a flag as flags.DEFINE_string() does, whose value is a path, or several with commas."""
+  flags.DEFINE(_PathParser(), name, default, description, serializer=flags.ArgumentSerializer())

@@ -45,13 +45,22 @@ def get_hooks(names, run):
   Raises:
     ValueError: an unknown name; the message lists the known ones.
   """
-  names = ['StopAtStepHook', *(name.strip() for name in names.split(',') if name.strip())]
-  builders = [name_utils.lookup(HOOKS, name, 'hook (--hooks)') for name in dict.fromkeys(names)]
-  hooks = [builder(run) for builder in builders]
+  builders = get_builders(','.join(['StopAtStepHook', names]))
+  hooks = [builder(run) for builder in builders.values()]
   return [hook for hook in (
       stall_utils.ReachHook(), BroadcastGlobalVariablesHook(),
       FiniteTrainingHook(run.tensors, run.output_dir), stop_utils.StopAtSignalHook(run.tensors),
       *hooks, _summary_hook(run)) if hook is not None]
+
+
+def get_builders(names):
+  """Return the builders of hooks, a dict in the order of their comma-separated names.
+
+  Raises:
+    ValueError: an unknown name; the message lists the known ones.
+  """
+  names = [name.strip() for name in names.split(',') if name.strip()]
+  return {name: name_utils.lookup(HOOKS, name, 'hook (--hooks)') for name in names}
 
 
 class BroadcastGlobalVariablesHook(tf.train.SessionRunHook):

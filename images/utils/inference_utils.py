@@ -1,6 +1,9 @@
 """Uses a trained network: classifies image files, and writes a SavedModel."""
 import os
 
+from absl import logging
+
+from images.datasets import tfrecord
 from images.utils import checkpoint_utils
 from images.utils.tf1 import tf
 
@@ -27,6 +30,26 @@ def find_images(patterns):
   return paths
 
 
+def class_names(dataset_dir, *, num_labels):
+  """Return the names of the classes of a data set, a dict by their labels; {} without directory.
+
+  Args:
+    dataset_dir: string, the directory of its files, or None.
+    num_labels: int, how many labels there should be; the log warns if there are more or less.
+
+  Raises:
+    FileNotFoundError: the directory has no names.
+  """
+  names = tfrecord.read_labels(dataset_dir) if dataset_dir else {}
+  if names is None:
+    raise FileNotFoundError(f'--dataset_dir={dataset_dir} has no {tfrecord.LABELS}, which names '
+                            'the classes: leave the flag out to see their numbers')
+  if names and max(names) + 1 != num_labels:
+    logging.warning('%s has names for %d classes, but the network has %d: check --dataset_dir, '
+                    '--num_classes and --labels_offset', dataset_dir, max(names) + 1, num_labels)
+  return names
+
+
 def image_batches(paths, preprocess, batch_size):
   """Return the next batch: paths, string [batch], and images [batch, height, width, channels].
 
@@ -43,7 +66,7 @@ def image_batches(paths, preprocess, batch_size):
   return tf.data.make_one_shot_iterator(dataset.batch(batch_size)).get_next()
 
 
-def classify(paths, logits, checkpoint, *, class_names=None, labels_offset=0, config=None,
+def classify(paths, logits, checkpoint, *, names=None, labels_offset=0, config=None,
              use_ema_weights=False):
   """Yield (path, [(class, probability), ...]) for each image, the likeliest classes first.
 
@@ -51,7 +74,7 @@ def classify(paths, logits, checkpoint, *, class_names=None, labels_offset=0, co
     paths: string [batch], of image_batches().
     logits: float32 [batch, classes], what the network says to image_batches().
     checkpoint: string, path of the checkpoint with the network's variables.
-    class_names: dict from labels to names, or None; a class without one is called by its label.
+    names: dict from labels to names, or None; a class without one is called by its label.
     labels_offset: int, class k of the network has the label k + labels_offset.
     config: tf.ConfigProto.
     use_ema_weights: bool, as of checkpoint_utils.stored_names().
@@ -65,8 +88,8 @@ def classify(paths, logits, checkpoint, *, class_names=None, labels_offset=0, co
         return
       for file, probabilities, classes in zip(files, values, indices):
         labels = (int(number) + labels_offset for number in classes)
-        names = [(class_names or {}).get(label, str(label)) for label in labels]
-        yield file.decode(), list(zip(names, probabilities.tolist()))
+        found = [(names or {}).get(label, str(label)) for label in labels]
+        yield file.decode(), list(zip(found, probabilities.tolist()))
 
 
 def check_complete(paths, done):

@@ -108,8 +108,8 @@ def test_a_missing_checkpoint_is_an_error_that_names_those_there(tmp_path):
 @pytest.mark.parametrize('name', [None, 'model.ckpt'])
 @pytest.mark.parametrize('folder', ['', 'absent'])
 def test_an_empty_or_missing_directory_is_an_error(tmp_path, folder, name):
-  with pytest.raises(FileNotFoundError, match=r'no checkpoint .*: none$'):
-    checkpoint_utils.checkpoint_path(str(tmp_path / folder), name)
+  with pytest.raises(FileNotFoundError, match=r'no checkpoint .*--output_dir.*: none$'):
+    checkpoint_utils.checkpoint_path(str(tmp_path / folder), name, '--output_dir')
 
 
 def test_a_damaged_checkpoint_is_an_error(tmp_path):
@@ -127,7 +127,10 @@ def variables():
 def test_a_checkpoint_that_fits(tmp_path):
   path = save(tmp_path, 'model.ckpt', w=np.ones([2, 3]), b=np.ones(3), more=1)
   with tf.Graph().as_default():
-    checkpoint_utils.check_loadable(variables(), path)
+    found = variables()
+    checkpoint_utils.check_loadable(found, path)
+    with pytest.raises(ValueError, match='does not fit the network: more is in it, and not here. '):
+      checkpoint_utils.check_loadable(found, path, exact=True)
 
 
 def test_a_checkpoint_that_does_not_fit(tmp_path):

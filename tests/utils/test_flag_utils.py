@@ -1,4 +1,5 @@
-"""Flags of closed choices, and of finite numbers."""
+"""Flags of closed choices, of finite numbers, and of paths."""
+import os
 import sys
 
 import pytest
@@ -11,17 +12,14 @@ _ANIMALS = ['cat', 'dog', 'catfish']
 
 
 @pytest.fixture(scope='module', autouse=True)
-def _pet():
+def _flags():
   flag_utils.define_enum('pet', 'dog', _ANIMALS, 'Animal at home.')
-  yield
-  delattr(flags.FLAGS, 'pet')
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _weight():
   flag_utils.define_float('weight', 4.5, 'Of the animal, in kg.', lower_bound=0, upper_bound=80)
+  flag_utils.define_float('share', None, 'Of the food.', lower_bound=0, below=1)
+  flag_utils.define_path('home', None, 'Where the animal lives.')
   yield
-  delattr(flags.FLAGS, 'weight')
+  for name in ('pet', 'weight', 'share', 'home'):
+    delattr(flags.FLAGS, name)
 
 
 @flagsaver.flagsaver()
@@ -42,7 +40,7 @@ def test_another_value_lists_the_choices_nearest_first():
 def test_a_flag_belongs_to_the_module_that_defines_it():
   module = sys.modules[__name__]
   assert [flag.name for flag in flags.FLAGS.get_key_flags_for_module(module)] == [
-      'pet', 'weight']
+      'pet', 'weight', 'share', 'home']
 
 
 @flagsaver.flagsaver()
@@ -60,3 +58,22 @@ def test_a_number_is_taken():
 def test_another_number_is_an_error(value, reason):
   with pytest.raises(flags.IllegalFlagValueError, match=f'flag --weight={value}: .*{reason}'):
     flags.FLAGS['weight'].parse(value)
+
+
+@flagsaver.flagsaver()
+def test_a_number_below_a_bound():
+  flags.FLAGS['share'].parse('0.999')
+  with pytest.raises(flags.IllegalFlagValueError, match='flag --share=1: not less than 1'):
+    flags.FLAGS['share'].parse('1')
+
+
+@flagsaver.flagsaver()
+@pytest.mark.parametrize(('value', 'path'), [
+    ('~/a', '/home/me/a'), ('~', '/home/me'), ('x/~', 'x/~'), ('gs://a/b', 'gs://a/b'),
+    ('a.jpg,~/b*.jpg', 'a.jpg,/home/me/b*.jpg')])
+def test_the_home_directory_in_a_path(monkeypatch, value, path):
+  monkeypatch.setitem(os.environ, 'HOME', '/home/me')
+  flags.FLAGS['home'].parse(value)
+  assert flags.FLAGS['home'].value == path
+  assert flags.FLAGS['home'].flag_type() == 'string'
+  assert flags.FLAGS['home'].serialize() == f'--home={path}'

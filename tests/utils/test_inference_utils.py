@@ -48,12 +48,21 @@ def expected(value):
   return np.exp(logits) / np.exp(logits).sum()
 
 
+@pytest.mark.parametrize(('num_labels', 'warned'), [(2, False), (1, True), (3, True)])
+def test_the_names_of_the_classes(tmp_path, caplog, num_labels, warned):
+  assert inference_utils.class_names(None, num_labels=num_labels) == {}
+  (tmp_path / 'labels.txt').write_text('0:cat\n1:dog\n')
+  names = inference_utils.class_names(str(tmp_path), num_labels=num_labels)
+  assert names == {0: 'cat', 1: 'dog'}
+  assert (f'names for 2 classes, but the network has {num_labels}: ' in caplog.text) == warned
+
+
 def test_files_come_with_their_classes_likeliest_first(checkpoint, photos):
   with tf.Graph().as_default():
     paths = inference_utils.find_images(photos)
     batch, images = inference_utils.image_batches(paths, preprocess, batch_size=1)
     found = dict(inference_utils.classify(batch, network(images), checkpoint,
-                                          class_names={0: 'x', 1: 'y'}))
+                                          names={0: 'x', 1: 'y'}))
   assert [os.path.basename(path) for path in found] == ['a.png', 'b.png']
   for path, value in zip(paths, [DARK, BRIGHT]):
     # The third class has no name, so it comes as its number.
@@ -74,7 +83,7 @@ def test_averages_and_labels_from_one_on(tmp_path, photos):
     batch, images = inference_utils.image_batches(paths, preprocess, batch_size=2)
     # A network whose class 0 is background, for labels that start at 0.
     found = dict(inference_utils.classify(batch, network(images), checkpoint,
-                                          class_names={0: 'x', 1: 'y'}, labels_offset=-1,
+                                          names={0: 'x', 1: 'y'}, labels_offset=-1,
                                           use_ema_weights=True))
   assert [name for name, _ in found[paths[1]]] == ['x', '-1', 'y']
   assert found[paths[1]][0][1] == pytest.approx(expected(BRIGHT)[1], rel=1e-5)
