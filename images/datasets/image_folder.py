@@ -15,16 +15,18 @@ from images.datasets.raw_data import (
 TRAIN_FILES = ['image_folder_train_*-of-*.tfrecord']
 TEST_FILES = ['image_folder_test_*-of-*.tfrecord']
 parse_fn = tfrecord.parse_example
-_TEST_FOLDERS = ('test', 'validation', 'val')
+_PART_FOLDERS = {'training': ('train', 'training'),
+                 'test': ('test', 'testing', 'validation', 'valid', 'val')}
 
 
 def read_raw(dataset_dir, *, source_dir=None, num_shards=5, validation_fraction=0.0):
   """Return the RawData of a tree of photos.
 
-  The tree is either train/<class>/* with or without test/<class>/* (or validation, or
-  val), or <class>/* alone; a class may have folders of its own. Labels count the classes
-  in the order of their names. Without a test folder, `validation_fraction` of every class
-  is the test part. The photos of all classes are mixed, always in the same way.
+  The tree is either train/<class>/* with or without test/<class>/*, or <class>/* alone; a
+  class may have folders of its own. The parts may have the other names of _PART_FOLDERS, in
+  small or capital letters. Labels count the classes in the order of their names. Without a
+  test folder, `validation_fraction` of every class is the test part. The photos of all
+  classes are mixed, always in the same way.
 
   Args:
     dataset_dir: string, must lie outside of the tree.
@@ -75,13 +77,17 @@ def _parts(tree, source_dir):
   if not parts['']:
     raise ConversionError(f'--source_dir={source_dir} has no train/<class>/ or <class>/ folders '
                           'with images: move the photos of each class into a folder of its name')
-  if 'train' not in parts:
-    return parts[''], {}
-  tests = [folder for folder in _TEST_FOLDERS if folder in parts]
-  if len(tests) > 1:
-    raise ConversionError(f'{source_dir} has {" and ".join(tests)}; keep one of them, for the '
-                          'test part')
-  return parts['train'], parts[tests[0]] if tests else {}
+  train = _part('training', parts, source_dir)
+  return (train, _part('test', parts, source_dir)) if train else (parts[''], {})
+
+
+def _part(part, parts, source_dir):
+  """Return the classes of the one folder that stands for `part`; none without one."""
+  found = [folder for folder in parts if folder.lower() in _PART_FOLDERS[part]]
+  if len(found) > 1:
+    raise ConversionError(f'{source_dir} has {" and ".join(found)}; keep one of them, for the '
+                          f'{part} part')
+  return parts[found[0]] if found else {}
 
 
 def _report_strays(tree, *parts):

@@ -29,6 +29,15 @@ def test_train_and_test_folders(read, test):
   assert labels(data.test) == {f'{test}/b/9': 1}
 
 
+@pytest.mark.parametrize(('train', 'test'), [
+    ('Train', 'Test'), ('training', 'testing'), ('TRAIN', 'Validation'), ('train', 'valid')])
+def test_other_names_of_the_parts(read, train, test):
+  data = read(f'{train}/a/1', f'{test}/a/9')
+  assert data.classes == ['a']
+  assert labels(data.train) == {f'{train}/a/1': 0}
+  assert labels(data.test) == {f'{test}/a/9': 0}
+
+
 def test_a_single_tree(read):
   data = read('b/1', 'a/deep/er/1', 'a/.hidden', '.DS_Store', 'a/2')
   assert data.classes == ['a', 'b']
@@ -73,6 +82,7 @@ def test_strays_are_reported(read, capsys):
     (['train/a/1', 'test/b/1', 'test/c/1'], 'no photos for training: b, c$'),
     (['1.jpg'], r'has no train/<class>/ or <class>/ folders.*: move the photos of each class'),
     (['train/a/1', 'val/a/1', 'test/a/1'], 'has test and val; keep one of them'),
+    (['Train/a/1', 'training/a/1'], 'has Train and training; keep one of them, for the training'),
     (['a\nb/1'], r"rename the class folder 'a\\nb'"),
 ])
 def test_trees_that_will_not_do(read, names, message):
