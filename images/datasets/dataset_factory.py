@@ -117,18 +117,21 @@ def check_labels(data_sources, num_classes, labels_offset=0):
     num_classes: int.
     labels_offset: int, subtracted from the labels first.
   """
-  entries = (data_sources.manifest or {}).get('files', {})
+  manifest = data_sources.manifest or {}
+  labels = {name: [label - labels_offset for label in entry['labels']]
+            for name, entry in manifest.get('files', {}).items()}
+  classes = len(manifest.get('classes') or [])
+  # What is enough for every file, also those of an evaluation to come.
+  enough = max([classes - labels_offset, *(high + 1 for _, high in labels.values())])
   for path in data_sources.files:
-    low, high = entries.get(os.path.basename(path), {}).get('labels', (0, 0))
-    low, high = low - labels_offset, high - labels_offset
+    low, high = labels.get(os.path.basename(path), (0, 0))
     if low < 0:
       raise ValueError(f'{path} has labels from {low} on, after --labels_offset={labels_offset} '
                        'is subtracted; they have to start at 0 or above: leave the flag out')
     if high >= num_classes:
       after = f' after --labels_offset={labels_offset} is subtracted,' if labels_offset else ''
       raise ValueError(f'{path} has labels from {low} to {high},{after} outside [0, '
-                       f'{num_classes}): set --num_classes={high + 1}')
-  classes = len((data_sources.manifest or {}).get('classes') or [])
+                       f'{num_classes}): set --num_classes={enough}')
   if 0 < classes < num_classes + labels_offset and cluster_utils.is_chief():
     logging.warning('--num_classes=%d, but the data set has %d classes: set --num_classes=%d, '
                     'unless a checkpoint has more', num_classes, classes, classes - labels_offset)

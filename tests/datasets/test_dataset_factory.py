@@ -158,8 +158,21 @@ def test_labels_that_the_manifest_tells_of(cifar10):
   # Only the files that are read count: those of the test end at 2.
   test = dataset_factory.get_data_sources('cifar10', cifar10, is_training=False)
   dataset_factory.check_labels(test, 3)
-  with pytest.raises(ValueError, match='--num_classes=3'):
+  with pytest.raises(ValueError, match=r'labels from 1 to 2, .*: set --num_classes=10$'):
     dataset_factory.check_labels(test, 2)
+
+
+@pytest.mark.parametrize('classes', [[], ['a', 'b']])
+def test_as_many_classes_as_all_files_need(tmp_path, classes):
+  make_data.write_dataset(tmp_path, 'image_folder', {
+      'image_folder_train_00000-of-00002.tfrecord': [0, 1],
+      'image_folder_train_00001-of-00002.tfrecord': [1, 6],
+      'image_folder_test_00000-of-00001.tfrecord': [8]}, classes=classes)
+  train = dataset_factory.get_data_sources('image_folder', str(tmp_path))
+  with pytest.raises(ValueError, match='00000-of-00002.* --num_classes=9$'):
+    dataset_factory.check_labels(train, 1)
+  with pytest.raises(ValueError, match='00001-of-00002.* --num_classes=8$'):
+    dataset_factory.check_labels(train._replace(files=train.files[1:]), 1, labels_offset=1)
 
 
 @pytest.mark.parametrize(('num_classes', 'labels_offset', 'words'), [
@@ -175,6 +188,7 @@ def test_more_classes_than_the_data_set_has(cifar10, caplog, num_classes, labels
 def test_without_a_manifest_labels_are_not_known(cifar10):
   train = dataset_factory.get_data_sources('cifar10', cifar10)._replace(manifest=None)
   dataset_factory.check_labels(train, 1)
+  dataset_factory.check_labels(train, 1, labels_offset=1)
 
 
 def test_training_batches(cifar10):
