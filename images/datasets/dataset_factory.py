@@ -54,6 +54,8 @@ def get_data_sources(dataset_name, dataset_dir, file_names=None, *, is_training=
     patterns = getattr(dataset, attribute, [])
   else:
     patterns = [pattern.strip() for pattern in file_names.split(',') if pattern.strip()]
+  if not patterns and file_names:
+    raise ValueError(f'--{flag}={file_names!r} names no file')
   if not patterns:
     raise ValueError(f'--{flag} is needed: the data set {dataset_name!r} has no list of its own')
   found = [path for pattern in patterns for path in _expand(dataset_dir, pattern, flag)]

@@ -261,5 +261,5 @@ def test_mock_is_not_evaluated():
 
 def test_commas_without_a_name_are_no_files(cifar10):
   assert sources(cifar10, 'cifar10_train.tfrecord, ,') == (['cifar10_train.tfrecord'], [4])
-  with pytest.raises(ValueError, match='--train_files is needed'):
+  with pytest.raises(ValueError, match="--train_files=' ,' names no file"):
     dataset_factory.get_data_sources('cifar10', cifar10, ' ,')
