@@ -95,7 +95,7 @@ def scope_variables(scopes):
   """Return the trainable variables in the comma-separated `scopes`, all where it is None.
 
   Raises:
-    ValueError: a scope has no trainable variable.
+    ValueError: a scope has no trainable variable, or none is named.
   """
   if not scopes:
     return tf.trainable_variables()
@@ -106,6 +106,8 @@ def scope_variables(scopes):
       raise ValueError(f'--trainable_scopes: no variable in {scope!r}; '
                        f'scopes: {_scopes(tf.trainable_variables())}')
     variables.update((v.op.name, v) for v in found)
+  if not variables:
+    raise ValueError(f'--trainable_scopes={scopes!r} names no scope')
   return list(variables.values())
 
 

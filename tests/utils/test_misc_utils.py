@@ -137,6 +137,12 @@ def test_a_scope_without_variables_is_an_error():
     misc_utils.scope_variables('net/conv,net/fc')
 
 
+def test_commas_without_a_scope_are_an_error():
+  network()
+  with pytest.raises(ValueError, match="--trainable_scopes=', ' names no scope"):
+    misc_utils.scope_variables(', ')
+
+
 def test_model_statistics():
   variables = [tf.get_variable('conv/weights', [30, 50]), tf.get_variable('b', [])]
   assert misc_utils.model_statistics(variables).splitlines() == [
