@@ -192,7 +192,7 @@ def test_predict_of_a_file_that_is_no_image(fails, data, lenet):
 
 def test_predict_without_names_of_the_classes(fails, data, lenet, tmp_path):
   fails(f'--dataset_dir={tmp_path} has no labels.txt', 'leave the flag out',
-        task_type='predict', output_dir=lenet, dataset_dir=tmp_path, predict_files=data)
+        task_type='predict', output_dir=lenet, dataset_dir=tmp_path, predict_files=f'{data}/*')
 
 
 def test_out_of_memory(fails, tmp_path):

@@ -14,7 +14,7 @@ def find_images(patterns):
   """Return the paths for comma-separated names or glob patterns, sorted within a pattern.
 
   Raises:
-    ValueError: no pattern is given.
+    ValueError: no pattern is given, or a directory.
     FileNotFoundError: a pattern matches no file.
   """
   patterns = [pattern.strip() for pattern in (patterns or '').split(',') if pattern.strip()]
@@ -22,6 +22,9 @@ def find_images(patterns):
     raise ValueError("--predict_files is needed: names or glob patterns, such as 'photos/*.jpg'")
   paths = []
   for pattern in patterns:
+    if tf.io.gfile.isdir(pattern):
+      raise ValueError(f'--predict_files: {pattern} is a directory: give '
+                       f"'{os.path.join(pattern, '*')}'")
     # A name may hold what would be a pattern, as photo[1].jpg does.
     found = [pattern] if tf.io.gfile.exists(pattern) else sorted(tf.io.gfile.glob(pattern))
     if not found:

@@ -116,6 +116,12 @@ def test_no_pattern_and_a_pattern_without_files_are_errors(tmp_path):
     inference_utils.find_images(str(tmp_path / '*.jpg'))
 
 
+def test_a_directory_is_an_error(tmp_path):
+  for name in (tmp_path, f'{tmp_path}/'):
+    with pytest.raises(ValueError, match=rf"{name} is a directory: give '{tmp_path}/\*'"):
+      inference_utils.find_images(str(name))
+
+
 def test_a_checkpoint_of_another_network_is_refused(checkpoint):
   with tf.Graph().as_default():
     tf.get_variable('weight', initializer=[1.0, 2.0])
