@@ -4,6 +4,7 @@ import functools
 import gzip
 import http.client
 import os
+import pathlib
 import posixpath
 import shutil
 import tarfile
@@ -126,10 +127,16 @@ def _read_folder(folder):
       return file.read()
   def fail(error):
     raise error
-  for parent, _, names in os.walk(folder, onerror=fail, followlinks=True):
+  for parent, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+    folders[:] = [name for name in folders if not _leads_back(os.path.join(parent, name))]
     for name in names:
       path = os.path.join(parent, name)
       yield os.path.relpath(path, folder).replace(os.sep, '/'), functools.partial(read, path)
+
+
+def _leads_back(folder):
+  """Return whether links have made a circle: the folder is one of those above it."""
+  return any(os.path.samefile(folder, above) for above in pathlib.Path(folder).absolute().parents)
 
 
 def _read_tar(path, scratch_dir):

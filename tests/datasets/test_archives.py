@@ -99,6 +99,17 @@ def test_a_tree_reads_alike_from_folder_and_archive(tmp_path, target, make):
   assert os.listdir(target) == []
 
 
+def test_links_are_followed_but_not_in_a_circle(tmp_path, target, monkeypatch):
+  tree = make_data.write_tree(tmp_path / 'tree', {'a/1': b'', 'b/2': b''})
+  (tmp_path / 'linked').symlink_to(tree)
+  for name, to in (('a/b', '../b'), ('a/root', '..')):
+    (tree / name).symlink_to(to)
+  monkeypatch.chdir(tmp_path)
+  for path in ('tree', tmp_path / 'linked'):
+    found = archives.read_tree(str(path), scratch_dir=str(target))
+    assert [name for name, _ in found] == ['a/1', 'a/b/2', 'b/2']
+
+
 def test_names_that_lead_out_of_an_archive_write_nothing(tmp_path, target):
   make_data.write_tar(tmp_path / 'evil.tgz', {'../evil': b'1', '/etc/evil': b'2'})
   before = sorted(os.listdir(tmp_path))
