@@ -7,6 +7,7 @@ import os
 import pathlib
 import posixpath
 import shutil
+import sys
 import tarfile
 import tempfile
 import urllib.request
@@ -128,7 +129,11 @@ def _read_folder(folder):
   def fail(error):
     raise error
   for parent, folders, names in os.walk(folder, onerror=fail, followlinks=True):
-    folders[:] = [name for name in folders if not _leads_back(os.path.join(parent, name))]
+    folders[:] = [name for name in folders if not name.startswith('.')
+                  and not _leads_back(os.path.join(parent, name))]
+    if not folders and all(name.startswith('.') for name in names):
+      # It may be a class whose photos were forgotten.
+      print(f'left out: {parent}, an empty folder', file=sys.stderr)
     for name in names:
       path = os.path.join(parent, name)
       yield os.path.relpath(path, folder).replace(os.sep, '/'), functools.partial(read, path)

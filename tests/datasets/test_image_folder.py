@@ -78,6 +78,13 @@ def test_strays_are_reported(read, capsys):
       'no test part: --validation_fraction=0.1 would hold a tenth of every class out\n')
 
 
+def test_an_empty_class_folder_is_reported(read, tmp_path, capsys):
+  for name in ('train/b', 'train/.git/refs'):
+    (tmp_path / 'tree' / name).mkdir(parents=True)
+  assert read('train/a/1', 'train/b/.DS_Store', 'test/a/1').classes == ['a']
+  assert capsys.readouterr().err == f'left out: {tmp_path}/tree/train/b, an empty folder\n'
+
+
 @pytest.mark.parametrize(('names', 'message'), [
     (['train/a/1', 'test/b/1', 'test/c/1'], 'no photos for training: b, c$'),
     (['1.jpg'], r'has no train/<class>/ or <class>/ folders.*: move the photos of each class'),
