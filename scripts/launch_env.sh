@@ -59,8 +59,15 @@ horovod_has_mpi() {
   esac
 }
 
+# Prints the number of GPUs that TensorFlow may see. What nvidia-smi prints when it fails is none.
 count_gpus() {
-  { nvidia-smi --list-gpus 2> /dev/null || true; } | wc -l
+  local gpus
+  gpus=$({ nvidia-smi --list-gpus 2> /dev/null || true; } | grep -c '^GPU ') || true
+  if [ "$gpus" != 0 ] && [ -n "${CUDA_VISIBLE_DEVICES+set}" ]; then
+    # Numbers, GPU-... or MIG-..., but -1, NoDevFiles or nothing where there are none.
+    gpus=$(tr , '\n' <<< "$CUDA_VISIBLE_DEVICES" | grep -c '^[0-9GM]') || true
+  fi
+  echo "$gpus"
 }
 
 # Whether ranks on this machine do best with mpirun: without a GPU, Open MPI exchanges gradients

@@ -78,6 +78,22 @@ def test_a_rank_for_every_gpu(fake):
 
 
 @launch.needs_horovod
+@pytest.mark.parametrize(('gpus', 'visible', 'ranks'), [
+    ('echo "NVIDIA-SMI has failed because it cannot reach the driver."; exit 9', None, 0),
+    ('echo GPU 0; echo GPU 1', None, 2), ('echo GPU 0; echo GPU 1', '1', 1),
+    ('echo GPU 0; echo GPU 1', 'GPU-8f,MIG-3c,0', 3), ('echo GPU 0; echo GPU 1', '', 0),
+    ('echo GPU 0; echo GPU 1', '-1', 0), ('echo GPU 0', 'NoDevFiles', 0), ('exit 9', '0,1', 0)])
+def test_only_the_gpus_that_can_be_seen_count(fake, monkeypatch, gpus, visible, ranks):
+  path = fake('nvidia-smi', gpus)
+  fake('horovodrun')
+  monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+  visible = {} if visible is None else {'CUDA_VISIBLE_DEVICES': visible}
+  code, output = run('launch_local.sh', {}, PATH=path, **visible)
+  assert code == (0 if ranks else 1)
+  assert (f'-np {ranks} ' if ranks else 'no GPU here') in output
+
+
+@launch.needs_horovod
 @pytest.mark.parametrize(('gpus', 'mpirun', 'mpi_built', 'command'), [
     ('exit 9', 'echo "mpirun (Open MPI) 4.1.4"', True, 'mpirun -np 2 -H localhost:2'),
     ('exit 9', 'echo "mpirun (Open MPI) 4.1.4"', False, 'horovodrun --gloo -np 2'),
