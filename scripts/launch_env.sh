@@ -35,7 +35,8 @@ check_hosts() {
     host=${host%%:*}
     if [[ " localhost $(echo $names) " == *" $host "* ]]; then continue; fi
     ssh -n -o BatchMode=yes -o StrictHostKeyChecking=no -o ConnectTimeout=10 \
-      ${SSH_PORT:+-p "$SSH_PORT"} "$host" test -e "$PWD/train_image_classifiers.py" || fail \
+      ${SSH_PORT:+-p "$SSH_PORT"} "$host" \
+      "test -e $(printf %q "$PWD/train_image_classifiers.py")" || fail \
       "$host: no login by ssh without a password (ssh-copy-id $host), or no" \
       "$PWD/train_image_classifiers.py there (copy or mount the project at the same path)"
   done

@@ -137,6 +137,18 @@ def test_hosts_are_checked_first(fake, value, message):
   assert '+ horovodrun' not in output
 
 
+@launch.needs_horovod
+def test_a_host_is_asked_for_the_project_also_where_its_path_has_a_blank(fake, tmp_path):
+  path = fake('ssh', 'while [[ $1 == -* ]]; do [ "$1" = -o ] && shift; shift; done\n'
+                     '[ "$1" = node.invalid ] && shift && bash -c "$*"')  # As sshd does.
+  fake('horovodrun')
+  (tmp_path / 'my project').symlink_to(launch.ROOT)
+  code, output = run(tmp_path / 'my project/scripts/launch_horovodrun.sh', {},
+                     HOSTS='node.invalid:2', PATH=path)
+  assert code == 0, output
+  assert output.startswith('+ horovodrun --gloo -np 2 -H node.invalid:2 ')
+
+
 @pytest.fixture
 def slurm(fake):
   """The environment of a SLURM job of eight tasks, whose srun ends with the code $SRUN_CODE."""
