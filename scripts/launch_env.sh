@@ -18,9 +18,10 @@ launch() {
 
 # Prints the number of ranks in a list of hosts such as host1:4,host2:4.
 ranks_of() {
-  local host ranks=0
-  for host in ${1//,/ }; do
-    [[ $host =~ ^[^:]+:[0-9]+$ ]] || fail "HOSTS=$1: '$host' is not host:ranks, such as node1:4"
+  local host ranks=0 IFS=,
+  for host in $1; do
+    [[ $host =~ ^[^:[:space:]]+:[1-9][0-9]*$ ]] || fail \
+      "HOSTS=$1: '$host' is not host:ranks, such as node1:4"
     ranks=$((ranks + ${host##*:}))
   done
   echo "$ranks"

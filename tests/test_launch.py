@@ -128,6 +128,9 @@ def test_mpirun_takes_a_horovod_that_has_open_mpi(fake, python, message):
 @pytest.mark.parametrize(('value', 'message'), [
     ('', 'set HOSTS to the hosts and their ranks, such as HOSTS=node1:4,node2:4'),
     ('localhost:x', "HOSTS=localhost:x: 'localhost:x' is not host:ranks, such as node1:4"),
+    ('localhost:08', "HOSTS=localhost:08: 'localhost:08' is not host:ranks"),
+    ('localhost:0', "HOSTS=localhost:0: 'localhost:0' is not host:ranks"),
+    ('localhost:2, localhost:2', "localhost:2, localhost:2: ' localhost:2' is not host:ranks"),
     ('nowhere.invalid:2', 'nowhere.invalid: no login by ssh without a password')])
 def test_hosts_are_checked_first(fake, value, message):
   path = fake('ssh', 'exit 255')
