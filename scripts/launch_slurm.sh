@@ -18,8 +18,10 @@ command -v srun > /dev/null || fail 'no srun: this script is for sbatch on a SLU
 [ -n "${SLURM_NTASKS:-}" ] || fail 'no SLURM_NTASKS: submit with sbatch --ntasks-per-node=...'
 # Asked of the flags themselves, as there are several ways to write one, and flagfiles.
 python -c 'import sys; from flags import flags; flags.FLAGS(sys.argv, known_only=True)
-sys.exit(not flags.FLAGS.output_dir)' "$@" ||
-  fail 'a job needs --output_dir, to go on when it is queued again'
+sys.exit(0 if flags.FLAGS.output_dir else 3)' "$@" || {
+  [ $? != 3 ] || fail 'a job needs --output_dir, to go on when it is queued again'
+  exit 1  # Python has said which flag is wrong.
+}
 check_horovod_with_mpi
 code=0
 (launch srun --label --mpi="${SLURM_MPI:-pmix}" --kill-on-bad-exit=1 --cpu-bind=none \

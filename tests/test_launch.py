@@ -209,6 +209,13 @@ def test_a_slurm_job_is_checked_first(fake, values, environment, message):
   assert message in output
 
 
+def test_a_slurm_job_with_a_wrong_flag_ends_with_what_is_wrong(fake):
+  code, output = run('launch_slurm.sh', {'batch_size': 'x', 'output_dir': 'x'}, PATH=fake('srun'),
+                     SLURM_NTASKS='8')
+  assert code == 1
+  assert '--batch_size=x' in output.splitlines()[-1]
+
+
 @pytest.mark.slow
 @launch.needs_horovod
 def test_one_machine(data, tmp_path):
