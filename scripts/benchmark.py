@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import statistics
 import subprocess
 import sys
@@ -78,8 +79,8 @@ def launcher(ranks):
 @functools.cache
 def suits_mpi():
   """Return whether launch_local.sh would take mpirun here."""
-  check = f'source {ROOT}/scripts/launch_env.sh; suits_mpi'
-  return subprocess.run(['bash', '-c', check], check=False).returncode == 0
+  check = ['bash', '-c', 'source "$0"; suits_mpi', str(ROOT / 'scripts' / 'launch_env.sh')]
+  return subprocess.run(check, check=False).returncode == 0
 
 
 def peer_command(peer, precision, cores):
@@ -94,7 +95,7 @@ def bound(words, cores):
   """Return a command that runs on as many cores, others for each local rank."""
   rank = '${HOROVOD_LOCAL_RANK:-${OMPI_COMM_WORLD_LOCAL_RANK:-0}}'
   first, last = f'$(({rank} * {cores}))', f'$(({rank} * {cores} + {cores} - 1))'
-  return ['bash', '-c', f'exec taskset -c {first}-{last} ' + ' '.join(words)]
+  return ['bash', '-c', f'exec taskset -c {first}-{last} {shlex.join(words)}']
 
 
 def measure(model, ranks, precision, cores, *more):

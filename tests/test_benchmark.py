@@ -2,6 +2,7 @@
 import importlib.util
 import os
 import pathlib
+import shlex
 
 import pytest
 from absl import flags
@@ -45,6 +46,16 @@ def test_one_rank_is_a_run_bound_to_its_cores(benchmark, flag_values):
   for flag in ('--model_name=lenet', '--batch_size=16', '--use_fp16=True', '--stop_at_step=20',
                '--log_loss_every_n_iters=5', '--enable_paisoar=False', '--seed=7'):
     assert f' {flag}' in command[2]
+
+
+def test_blanks_in_paths_and_flags_are_kept(benchmark, flag_values, monkeypatch, tmp_path):
+  suits_mpi = benchmark.suits_mpi.__wrapped__()
+  (tmp_path / 'my project').symlink_to(benchmark.ROOT)
+  monkeypatch.setattr(benchmark, 'ROOT', tmp_path / 'my project')
+  words = shlex.split(benchmark.command('lenet', 1, 'half', '/run', 2, '--train_files=a b')[2])
+  assert f'{tmp_path}/my project/train_image_classifiers.py' in words
+  assert '--train_files=a b' in words
+  assert benchmark.suits_mpi.__wrapped__() == suits_mpi
 
 
 def test_several_ranks_are_launched_by_horovodrun(benchmark, flag_values):
