@@ -48,11 +48,16 @@ def define_flags():
   flags.DEFINE_bool('mpi', None, 'Start several ranks with mpirun, not horovodrun; by default '
                     'where launch_local.sh does: Horovod has Open MPI, and there is no GPU.')
   flags.DEFINE_integer('cores_per_rank', None, 'Cores that each rank is bound to; by default '
-                       'those of the machine divided by the largest number of ranks.')
+                       'those of the machine divided by the largest number of ranks.',
+                       lower_bound=1)
   flags.DEFINE_string('output', None, 'Name of files to write as well: <output>.json and, '
                       'where matplotlib is installed, <output>.png.')
   flags.DEFINE_multi_string('flag', [], 'Further flag of the training script, such as '
                             '--flag=--dataset_name=flowers; may be repeated.')
+  flags.register_validator('precisions', lambda names: set(names) <= set(PRECISIONS),
+                           f'has to be among {", ".join(PRECISIONS)}')
+  flags.register_validator('ranks', lambda ranks: ranks and all(
+      n.isdecimal() and int(n) > 0 for n in ranks), 'has to be numbers from 1 on')
 
 
 def command(model, ranks, precision, output_dir, cores, *more):
@@ -188,7 +193,11 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'unexpected arguments {argv[1:]}')
   ranks = [int(n) for n in FLAGS.ranks]
-  cores = FLAGS.cores_per_rank or max(1, len(os.sched_getaffinity(0)) // max(ranks))
+  available = len(os.sched_getaffinity(0))
+  cores = FLAGS.cores_per_rank or max(1, available // max(ranks))
+  if cores * max(ranks) > available:
+    raise app.UsageError(f'{max(ranks)} ranks on {cores} cores each: this machine has {available}; '
+                         'lower --ranks or --cores_per_rank')
   print(f'{cores} cores a rank, batch size {FLAGS.batch_size} a rank', flush=True)
   if FLAGS.peers:
     compare_peers(cores)

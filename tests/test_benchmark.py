@@ -5,7 +5,7 @@ import pathlib
 import shlex
 
 import pytest
-from absl import flags
+from absl import app, flags
 from absl.testing import flagsaver
 
 _PATH = pathlib.Path(__file__).resolve().parent.parent / 'scripts' / 'benchmark.py'
@@ -27,7 +27,7 @@ def flag_values(benchmark, monkeypatch):
   monkeypatch.setattr(benchmark.flags, 'FLAGS', values)
   monkeypatch.setattr(benchmark, 'FLAGS', values)
   for name in ('DEFINE_list', 'DEFINE_integer', 'DEFINE_string', 'DEFINE_multi_string',
-               'DEFINE_bool'):
+               'DEFINE_bool', 'register_validator'):
     define = getattr(flags, name)
     monkeypatch.setattr(
         benchmark.flags, name,
@@ -92,12 +92,28 @@ def test_a_machine_with_a_gpu_does_not_suit_mpirun(benchmark, monkeypatch, tmp_p
 
 def test_each_round_measures_all_in_turn(benchmark, flag_values, monkeypatch, capsys):
   flag_values(['benchmark', '--ranks=1,2', '--rounds=2', '--cores_per_rank=1'])
+  monkeypatch.setattr(os, 'sched_getaffinity', lambda _: {0, 1})
   measured = []
   monkeypatch.setattr(benchmark, 'measure', lambda model, ranks, precision, cores: (
       measured.append(ranks), [10.0 * ranks])[1])
   benchmark.main(['benchmark'])
   assert measured == [1, 2, 1, 2]
   assert capsys.readouterr().out.endswith('| 2 | 20.0 | 20.0 to 20.0 | 100 % |\n')
+
+
+@pytest.mark.parametrize('flag', [
+    '--precisions=nix', '--ranks=0', '--ranks=2,x', '--ranks=', '--cores_per_rank=0'])
+def test_a_flag_that_will_not_do(benchmark, flag_values, flag):
+  with pytest.raises(flags.IllegalFlagValueError, match=flag.partition('=')[0]):
+    flag_values(['benchmark', flag])
+
+
+@pytest.mark.parametrize('words', [['--cores_per_rank=2'], ['--ranks=1,4']])
+def test_more_cores_than_there_are_are_not_measured(benchmark, flag_values, monkeypatch, words):
+  flag_values(['benchmark', '--ranks=2', *words])
+  monkeypatch.setattr(os, 'sched_getaffinity', lambda _: {0, 1, 2})
+  with pytest.raises(app.UsageError, match=r'cores each: this machine has 3; lower --ranks or'):
+    benchmark.main(['benchmark'])
 
 
 def test_efficiency_compares_with_as_many_times_one_rank(benchmark):
