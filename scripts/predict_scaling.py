@@ -51,11 +51,14 @@ def define_flags():
   flags.DEFINE_float('parameters', None, 'Trained parameters of the network.', lower_bound=1,
                      required=True)
   flags.DEFINE_integer('batch_size', 64, 'Images in a step of one GPU.', lower_bound=1)
-  flags.DEFINE_float('bytes_per_parameter', 4, '4, or 2 with --gradient_compression=fp16.')
+  flags.DEFINE_float('bytes_per_parameter', 4, '4, or 2 with --gradient_compression=fp16.',
+                     lower_bound=1e-9)
   flags.DEFINE_float('gbit_per_second', 25, 'Bandwidth of a machine, which its GPUs share: one '
                      'link of the ring leaves it.', lower_bound=1e-9)
   flags.DEFINE_float('latency_microseconds', 20, 'Of a message between two GPUs.', lower_bound=0)
   flags.DEFINE_list('ranks', ['8', '16', '32', '64', '128', '256', '512'], 'Numbers of GPUs.')
+  flags.register_validator('ranks', lambda ranks: all(
+      n.isdecimal() and int(n) > 0 for n in ranks), 'has to be numbers from 1 on')
 
 
 if __name__ == '__main__':

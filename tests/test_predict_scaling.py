@@ -45,3 +45,12 @@ def test_command_line():
       capture_output=True, text=True, check=True)
   assert done.stdout == ('step 1000 ms, gradients 100 MB, 0.8 Gbit/s\n'
                          '    2 ranks: 50 to 75 %, predicted\n')
+
+
+@pytest.mark.parametrize('flag', ['--ranks=0', '--ranks=8,x', '--bytes_per_parameter=-4'])
+def test_a_flag_that_will_not_do(flag):
+  done = subprocess.run(
+      [sys.executable, str(SCRIPT), '--images_per_second=64', '--parameters=25e6', flag],
+      capture_output=True, text=True, check=False)
+  assert done.returncode == 1
+  assert f'flag {flag.partition("=")[0]}=' in done.stderr
