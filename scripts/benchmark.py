@@ -115,7 +115,7 @@ def speeds_of(words):
   Raises:
     RuntimeError: the run failed; the message holds the end of its log.
   """
-  run = subprocess.run(words, text=True, capture_output=True, check=False, cwd=ROOT)
+  run = subprocess.run(words, text=True, capture_output=True, check=False)
   log = run.stdout + run.stderr
   speeds = [float(x.replace(',', '')) for x in re.findall(r'([\d.,]+) images/s', log)]
   if run.returncode != 0 or len(speeds) < 2:

@@ -38,6 +38,9 @@ def define_flags():
   flags.DEFINE_string('dataset_name', 'flowers', 'Data set of input.')
   flags.DEFINE_string('dataset_dir', None, 'Directory of its TFRecord files.')
   flags.DEFINE_bool('bare', False, 'Run the bare loop that memory measures, and nothing else.')
+  flags.register_multi_flags_validator(
+      ['what', 'dataset_dir'], lambda values: values['what'] != 'input' or values['dataset_dir'],
+      '--what=input needs --dataset_dir')
 
 
 def train(model, steps, output_dir, *more):
@@ -56,7 +59,7 @@ def run(command, **environment):
   """
   started = time.time()
   with tempfile.TemporaryFile('w+') as output:
-    process = subprocess.Popen(command, stdout=output, stderr=output, cwd=ROOT,
+    process = subprocess.Popen(command, stdout=output, stderr=output,
                                env={**os.environ, **environment})
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.time() - started
@@ -70,8 +73,8 @@ def run(command, **environment):
 def first_step(command):
   """Return the seconds until a training run says that it has made a step."""
   started, seconds, lines = time.time(), None, []
-  with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                        cwd=ROOT) as process:
+  with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                        text=True) as process:
     for line in process.stdout:
       lines.append(line)
       if ' step 1/' in line:

@@ -116,6 +116,12 @@ def test_more_cores_than_there_are_are_not_measured(benchmark, flag_values, monk
     benchmark.main(['benchmark'])
 
 
+def test_a_measurement_runs_in_the_directory_of_its_caller(benchmark, monkeypatch, tmp_path):
+  (tmp_path / 'log').write_text('5.0 images/s\n6.0 images/s\n')
+  monkeypatch.chdir(tmp_path)
+  assert benchmark.speeds_of(['cat', 'log']) == [5.0, 6.0]
+
+
 def test_efficiency_compares_with_as_many_times_one_rank(benchmark):
   def result(ranks, *speeds):
     return {'model': 'lenet', 'precision': 'half', 'ranks': ranks, 'images_per_second': speeds}

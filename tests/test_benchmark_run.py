@@ -9,20 +9,29 @@ from tests import launch
 from tests.datasets import make_data
 
 
+def run(*words, **options):
+  return subprocess.run(
+      [sys.executable, str(launch.ROOT / 'scripts' / 'benchmark_run.py'), *words],
+      capture_output=True, text=True, timeout=240, check=False, **options)
+
+
 @pytest.mark.parametrize(('what', 'unit', 'other'), [
     ('start', 's', 'import tensorflow'), ('memory', 'GB', 'a bare loop'),
     ('input', 'images/s', 'random images')])
 def test_a_row_for_the_network(tmp_path, what, unit, other):
-  make_data.write_dataset(tmp_path, 'digits', {'digits_train.tfrecord': [0, 1] * 4},
+  make_data.write_dataset(tmp_path / 'digits', 'digits', {'digits_train.tfrecord': [0, 1] * 4},
                           classes=[str(k) for k in range(10)])
-  done = subprocess.run(
-      [sys.executable, str(launch.ROOT / 'scripts' / 'benchmark_run.py'), f'--what={what}',
-       '--models=lenet', '--batch_size=2', '--steps=4', '--rounds=1', '--dataset_name=digits',
-       f'--dataset_dir={tmp_path}'],
-      capture_output=True, text=True, timeout=240, check=False)
+  done = run(f'--what={what}', '--models=lenet', '--batch_size=2', '--steps=4', '--rounds=1',
+             '--dataset_name=digits', '--dataset_dir=digits', cwd=tmp_path)
   assert done.returncode == 0, done.stderr
   row = re.fullmatch(r'\| lenet \| ([\d.]+) (\S+) \| ([\d.]+) (\S+) \| (.*) \| ([\d.]+) \| '
                      r'([\d.]+) to ([\d.]+) \|', done.stdout.splitlines()[-1])
   assert row[2] == row[4] == unit
   assert row[5] == other
   assert float(row[6]) == pytest.approx(float(row[1]) / float(row[3]), abs=0.02, rel=0.02)
+
+
+def test_input_needs_photos():
+  done = run('--what=input')
+  assert done.returncode == 1
+  assert '--what=input needs --dataset_dir' in done.stderr
