@@ -36,6 +36,7 @@ def main(argv):
   """Measure and print a table."""
   if len(argv) > 1:
     raise app.UsageError(f'unexpected arguments {argv[1:]}')
+  check_photos()
   with contextlib.ExitStack() as processes:
     turns = {name: processes.enter_context(started(name)) for name in PIPELINES}
     speeds = {name: [] for name in turns}
@@ -45,6 +46,19 @@ def main(argv):
         speed = turns[name].recv()
         speeds[name] += [speed] if number else []  # The first round fills caches.
   report(speeds)
+
+
+def check_photos():
+  """Raise ValueError where the data set has no JPEG, before processes wait for one."""
+  values = flags.FLAGS
+  with tf.Graph().as_default(), tf.Session() as session:
+    sources = dataset_factory.get_data_sources(values.dataset_name, values.dataset_dir)
+    photo = tf.data.make_one_shot_iterator(encoded_photos(sources)).get_next()
+    try:
+      session.run(photo)
+    except tf.errors.OutOfRangeError:
+      raise ValueError(f'--dataset_name={values.dataset_name} in {values.dataset_dir} has no JPEG: '
+                       'name a data set of photos, such as flowers') from None
 
 
 @contextlib.contextmanager
@@ -168,7 +182,8 @@ def report(speeds):
 
 def define_flags():
   """Define the flags of this script."""
-  flags.DEFINE_string('dataset_name', 'flowers', 'Data set of JPEG photos.')
+  flags.DEFINE_enum('dataset_name', 'flowers', sorted(dataset_factory.datasets_map),
+                    'Data set of JPEG photos.')
   flags.DEFINE_string('dataset_dir', None, 'Directory of its TFRecord files.', required=True)
   flags.DEFINE_integer('image_size', 224, 'Pixels.', lower_bound=1)
   flags.DEFINE_integer('batch_size', 32, 'Images in a batch.', lower_bound=1)

@@ -2,8 +2,16 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests import launch
 from tests.datasets import make_data
+
+
+def run(*words):
+  return subprocess.run(
+      [sys.executable, str(launch.ROOT / 'scripts' / 'benchmark_input.py'), *words],
+      capture_output=True, text=True, timeout=240, check=False)
 
 
 def test_a_row_for_each_pipeline(tmp_path):
@@ -16,13 +24,23 @@ def test_a_row_for_each_pipeline(tmp_path):
       [sys.executable, str(convert), '--dataset_name=image_folder', f'--dataset_dir={tmp_path}',
        f'--source_dir={tmp_path}/photos', '--validation_fraction=0.34'], capture_output=True,
       check=True)
-  done = subprocess.run(
-      [sys.executable, str(launch.ROOT / 'scripts' / 'benchmark_input.py'),
-       '--dataset_name=image_folder', f'--dataset_dir={tmp_path}', '--image_size=24',
-       '--batch_size=2', '--seconds=1', '--rounds=1'],
-      capture_output=True, text=True, timeout=240, check=False)
+  done = run('--dataset_name=image_folder', f'--dataset_dir={tmp_path}', '--image_size=24',
+             '--batch_size=2', '--seconds=1', '--rounds=1')
   assert done.returncode == 0, done.stderr
   rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in done.stdout.splitlines()]
   assert [row[0] for row in rows[2:]] == ['pipeline', 'cached', 'limit', 'whole']
   assert all(int(row[1]) > 0 for row in rows[2:])
   assert rows[4][3] == rows[5][4] == '1.00'
+
+
+@pytest.mark.parametrize(('name', 'reason'), [
+    ('digits', '--dataset_name=digits in {folder} has no JPEG: name a data set of photos'),
+    ('mnist', '{folder}/mnist_train.tfrecord does not exist'),
+    ('mock', 'flag --dataset_name=mock: value should be one of <cifar10|')])
+def test_a_data_set_that_will_not_do(tmp_path, name, reason):
+  make_data.write_dataset(tmp_path, 'digits', {'digits_train.tfrecord': [0, 1]},
+                          classes=['0', '1'])
+  done = run(f'--dataset_name={name}', f'--dataset_dir={tmp_path}')
+  assert done.returncode == 1
+  assert reason.format(folder=tmp_path) in done.stderr
+  assert 'EOFError' not in done.stderr
