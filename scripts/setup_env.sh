@@ -14,8 +14,8 @@ say() {
   echo "== $*"
 }
 
-# The stamp says that .venv holds what setup.py asks for.
-stamp=.venv/fastnn-$(cksum < setup.py | cut -d' ' -f1)
+# The stamp says that .venv holds what setup.py asks for, whatever its docstring and comments say.
+stamp=.venv/fastnn-$(sed '/^"""/d; s/ *# .*//; /^$/d' setup.py | cksum | cut -d' ' -f1)
 python=${PYTHON:-python3}
 
 # To be called before anything is installed.

@@ -7,7 +7,8 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-_TOOLS = ['bash', 'basename', 'cksum', 'cut', 'date', 'dirname', 'mkdir', 'rm', 'g++', 'make']
+_TOOLS = ['bash', 'basename', 'cksum', 'cut', 'date', 'dirname', 'mkdir', 'rm', 'sed', 'g++',
+          'make']
 
 
 @pytest.fixture
@@ -60,12 +61,27 @@ def test_an_interpreter_of_another_version_is_refused(clone, script):
   assert sorted(os.listdir(clone)) == ['scripts', 'setup.py']
 
 
+def stamp_of(clone):
+  """Return the file that says that .venv is set up."""
+  return subprocess.run(['bash', '-c', 'source scripts/setup_env.sh; echo "$stamp"'], cwd=clone,
+                        capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize(('old', 'new', 'is_same'), [
+    ('"""Packaging of', '"""The packaging of', True), ('  # Horovod', '  # Our Horovod', True),
+    ('        # The plots', '        # All plots', True), ('<2.19', '<2.20', False),
+    ("'absl-py>=1.4',", "'absl-py>=1.4', 'six',", False), ("'matplotlib>=3.5'", '', False)])
+def test_only_what_is_to_be_installed_makes_another_stamp(clone, old, new, is_same):
+  stamp, text = stamp_of(clone), (clone / 'setup.py').read_text()
+  assert old in text
+  (clone / 'setup.py').write_text(text.replace(old, new))
+  assert (stamp_of(clone) == stamp) == is_same
+
+
 @pytest.fixture
 def ready(clone):
   """The clone with a .venv that seems to be set up, and digits that seem to be converted."""
-  stamp = subprocess.run('echo fastnn-$(cksum < setup.py | cut -d" " -f1)', shell=True, cwd=clone,
-                         capture_output=True, text=True, check=True).stdout.strip()
-  for path in ('.venv/bin/activate', f'.venv/{stamp}', 'runs/quickstart/digits/manifest.json'):
+  for path in ('.venv/bin/activate', stamp_of(clone), 'runs/quickstart/digits/manifest.json'):
     (clone / path).parent.mkdir(parents=True, exist_ok=True)
     (clone / path).touch()
   for tool in ('tee', 'grep', 'tail', 'cat'):
