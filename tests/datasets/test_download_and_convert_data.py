@@ -22,13 +22,15 @@ def test_every_data_set_has_its_name_on_the_command_line():
   assert sorted(conversion.DATASETS) == download_and_convert_data.DATASET_NAMES
 
 
-def test_convert_from_another_folder(tmp_path):
+@pytest.mark.parametrize(('folder', 'path'), [('records', 'records'), ('~/records', '{}/records')])
+def test_convert_from_another_folder(tmp_path, monkeypatch, folder, path):
+  monkeypatch.setenv('HOME', str(tmp_path))
   make_data.write_mnist(tmp_path)
-  result = run('--dataset_name=mnist', '--dataset_dir=records', '--source_dir=.', cwd=tmp_path)
+  result = run('--dataset_name=mnist', f'--dataset_dir={folder}', '--source_dir=.', cwd=tmp_path)
   assert result.returncode == 0
   assert tfrecord.read_manifest(str(tmp_path / 'records'))['dataset'] == 'mnist'
   assert 'mnist_train.tfrecord: 7 records' in result.stdout
-  assert 'train_image_classifiers.py --dataset_name=mnist --dataset_dir=records' in result.stdout
+  assert f'--dataset_name=mnist --dataset_dir={path.format(tmp_path)}' in result.stdout
   assert 'Converting: 10 of 10 images' in result.stderr
 
 
