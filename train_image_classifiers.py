@@ -357,9 +357,10 @@ def record_start(plan):
     # Restoring would take weights of another shape without a word.
     checkpoint_utils.check_loadable(
         tf.global_variables(), plan.checkpoint,
-        f'The run was started with other flags, see {plan.output_dir}/{run_utils.RECORD}: use the '
-        'same --model_name, --num_classes, --train_image_size, --dataset_name, --optimizer, '
-        '--loss_scale, --trainable_scopes and --moving_average_decay, or another --output_dir.',
+        'The run was started with other flags or by an older version, see '
+        f'{plan.output_dir}/{run_utils.RECORD}: use the same --model_name, --num_classes, '
+        '--train_image_size, --dataset_name, --optimizer, --loss_scale, --trainable_scopes and '
+        '--moving_average_decay, or another --output_dir.',
         exact=True)
   write_record(plan, step=plan.first_step)
 
