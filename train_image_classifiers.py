@@ -84,6 +84,7 @@ def train():
     check_variables()
     record_start(plan)
     with error_utils.explained(plan.data_sources.files, plan.output_dir), \
+        stop_utils.released_at_an_error(), \
         stall_utils.waiting(lambda: error_utils.last_checkpoint(plan.output_dir)), \
         tf.train.MonitoredTrainingSession(
             checkpoint_dir=plan.output_dir if cluster_utils.is_chief() else None,
@@ -177,11 +178,10 @@ def make_plan():
   global_batch = FLAGS.batch_size * FLAGS.accumulate_steps * cluster_utils.size()
   scaling = learning_rate_utils.SCALINGS[FLAGS.learning_rate_scaling](cluster_utils.size())
   num_samples = FLAGS.num_sample_per_epoch or sum(data_sources.counts)
-  ahead = images // global_batch - first_step
-  steps_of_epochs = math.ceil(FLAGS.num_epochs * num_samples / global_batch) - ahead
+  left = max(0, FLAGS.num_epochs * num_samples - images)
   return Plan(output_dir, checkpoint, first_step, images, position, data_sources, num_samples,
-              FLAGS.learning_rate * scaling, global_batch, ahead,
-              min(FLAGS.stop_at_step, steps_of_epochs), get_dtype())
+              FLAGS.learning_rate * scaling, global_batch, images // global_batch - first_step,
+              min(FLAGS.stop_at_step, first_step + math.ceil(left / global_batch)), get_dtype())
 
 
 def get_dtype():

@@ -91,6 +91,8 @@ def test_epochs_end_where_they_do_when_the_global_batch_changes(data, tmp_path, 
     assert f'steps 6 to {steps}, ' in caplog.text
     assert f'learning rate 0.01 ({rate} at step 6)' in caplog.text
     assert command_line.variables(run / f'model.ckpt-{steps}')['images_trained'] >= 39
+    command_line.main(**{**values, 'output_dir': run}, batch_size=7, stop_at_step=100)
+    assert f'has reached step {steps} of {steps}, nothing is left to do' in caplog.text
 
 
 @pytest.mark.parametrize('restore_moving_averages', [False, True])

@@ -126,7 +126,7 @@ def background_hint(stored_shape, shape):
     stored_shape: list of ints, in the checkpoint.
     shape: list of ints, in the network.
   """
-  if not shape or stored_shape != [*shape[:-1], shape[-1] + 1]:
+  if not shape or None in shape or stored_shape != [*shape[:-1], shape[-1] + 1]:
     return ''
   return (f'; if its class 0 is background, --num_classes={stored_shape[-1]} --labels_offset=-1 '
           'fits labels that start at 0')

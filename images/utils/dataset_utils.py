@@ -216,7 +216,9 @@ def _in_course(files, course, start, *, shuffle_buffer_size, caching):
     """Return the dataset of the records of `pieces`, a function without arguments."""
     def read_piece(indices, first, last, shuffle_seed, skip, take):
       whole = read(indices, first, last) if records is None else records
-      return whole.shuffle(shuffle_buffer_size, seed=shuffle_seed).skip(skip).take(take)
+      left = whole.shuffle(shuffle_buffer_size, seed=shuffle_seed).skip(skip)
+      # A cache is complete once it has been read to its end, and not before.
+      return left.take(take) if records is None else left
 
     vector, scalar = tf.TensorSpec([None], tf.int64), tf.TensorSpec([], tf.int64)
     return tf.data.Dataset.from_generator(

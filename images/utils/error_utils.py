@@ -1,8 +1,10 @@
 """Errors of a training run in words: what happened, where, and the remedy."""
 import contextlib
+import glob
 import math
 import os
 import re
+import shlex
 
 from absl import logging
 
@@ -43,9 +45,7 @@ def _in_words(error, data_files, output_dir):
     # Meanwhile other ranks would wait, which cannot know for what.
     seconds = _SEARCH_SECS if cluster_utils.size() > 1 else math.inf
     return tfrecord.find_corruption(data_files, seconds) or (
-        f'a file cannot be read: {reason}. This takes long, and names it: python -c "import glob; '
-        'from images.datasets import tfrecord; print(tfrecord.find_corruption(sorted(glob.glob('
-        f"'{os.path.commonprefix(data_files)}*'))))\"")
+        f'a file cannot be read: {reason}. This takes long, and names it: {_search(data_files)}')
   if re.search('No space left|File too large|quota', error.message):
     return (f'no space left for the run in {output_dir} ({reason}); {last_checkpoint(output_dir)}. '
             f'Free space and start the same command with --output_dir={output_dir} again')
@@ -58,6 +58,16 @@ def _in_words(error, data_files, output_dir):
   if 'Could not parse example' in reason:
     return f'a record is no tf.train.Example in one of {data_files[:5]}: {reason}'
   return _failed_assertion(error) or f'{reason} ({type(error).__name__}, traceback above)'
+
+
+def _search(data_files):
+  """Return the command that looks through all of the data files."""
+  pattern = glob.escape(os.path.commonprefix(data_files))
+  if len(data_files) > 1:
+    pattern += '*' + os.path.splitext(data_files[0])[1]
+  return 'python -c ' + shlex.quote(
+      'from images.datasets import tfrecord; from images.utils.tf1 import tf; '
+      f'print(tfrecord.find_corruption(sorted(tf.io.gfile.glob({pattern!r}))))')
 
 
 def _reason(message):

@@ -63,6 +63,20 @@ def _leave(*_):
   """Stand for a handler: the thread that listens does the work."""
 
 
+def _end():
+  """End the process, also where nobody reads its lines any more."""
+  deadline = threading.Timer(2.0, os._exit, [EXIT_STOPPED])
+  deadline.daemon = True
+  deadline.start()
+  try:
+    logging.warning('rank %s got SIGTERM while it does not train: nothing is to be saved, the same '
+                    'command goes on', launched_rank())
+    sys.stdout.flush()
+    sys.stderr.flush()
+  finally:
+    os._exit(EXIT_STOPPED)
+
+
 @functools.cache
 def _listen_to_signals():
   """Start the thread that ends the process, once."""
@@ -74,10 +88,6 @@ def _listen_to_signals():
     while True:
       number, = os.read(reading, 1)
       if number == signal.SIGTERM and signal.getsignal(signal.SIGTERM) is _leave:
-        logging.warning('rank %s got SIGTERM while it does not train: nothing is to be saved, the '
-                        'same command goes on', launched_rank())
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(EXIT_STOPPED)
+        _end()
 
   threading.Thread(target=listen, name='signals', daemon=True).start()

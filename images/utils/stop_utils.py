@@ -1,4 +1,5 @@
 """Ends training on all ranks together at a signal."""
+import contextlib
 import signal
 
 from absl import logging
@@ -9,13 +10,16 @@ from images.utils.tf1 import tf
 # What a scheduler sends, and what Ctrl-C does.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+_before = {}  # The handlers that were there before training.
+
 
 class StopAtSignalHook(tf.train.SessionRunHook):
   """Ends training when any rank has got SIGTERM or SIGINT, on all ranks after the same step.
 
   Whether any rank was asked to is exchanged with the metrics of every step. The same signal once
-  more ends the process at once. Once training has ended signals are ignored, while the last
-  checkpoint is saved; call release() after that.
+  more ends the process, after the step where it waits within TensorFlow. Once training has ended
+  signals are ignored, while the last checkpoint is saved; call release() after that. A signal that
+  is ignored, as SIGINT of what a script starts in the background, stays so.
 
   Attributes:
     stopped: whether training has ended for a signal.
@@ -30,7 +34,9 @@ class StopAtSignalHook(tf.train.SessionRunHook):
 
   def begin(self):
     for number in _SIGNALS:
-      signal.signal(number, self._on_signal)
+      _before[number] = signal.getsignal(number)
+      if _before[number] != signal.SIG_IGN:
+        signal.signal(number, self._on_signal)
 
   def _on_signal(self, number, frame):
     del frame
@@ -55,6 +61,16 @@ class StopAtSignalHook(tf.train.SessionRunHook):
 
 
 def release():
-  """Give the signals back to those who had them before training."""
+  """Give the signals back to those who had them before training; SIGTERM leaves at once."""
   process_utils.leave_at_signal()
-  signal.signal(signal.SIGINT, signal.default_int_handler)
+  signal.signal(signal.SIGINT, _before.get(signal.SIGINT, signal.default_int_handler))
+
+
+@contextlib.contextmanager
+def released_at_an_error():
+  """Call release() where an error ends what the context holds: nothing waits for a step then."""
+  try:
+    yield
+  except BaseException:
+    release()
+    raise

@@ -159,3 +159,4 @@ def test_a_class_more_may_be_the_background():
   assert checkpoint_utils.background_hint([1, 1, 32, 1001], [1, 1, 64, 1000]) == ''
   assert checkpoint_utils.background_hint([1000], [1001]) == ''
   assert checkpoint_utils.background_hint([], []) == ''
+  assert checkpoint_utils.background_hint([], [None, None]) == ''

@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from images.utils import cluster_utils, device_utils
+from images.utils import cluster_utils, device_utils, process_utils
 from images.utils.tf1 import tf
 
 
@@ -69,10 +69,10 @@ def test_horovod_on_processors(monkeypatch, environment, added):
   assert seen == {**environment, **added}
 
 
-@pytest.mark.parametrize('variable', ['HOROVOD_SIZE', 'OMPI_COMM_WORLD_SIZE'])
+@pytest.mark.parametrize('variable', process_utils._SIZE_VARIABLES)
 def test_ranks_that_do_not_find_each_other(monkeypatch, caplog, variable):
   """As under mpirun with a Horovod that was built without MPI."""
-  for name in ('HOROVOD_SIZE', 'OMPI_COMM_WORLD_SIZE'):
+  for name in process_utils._SIZE_VARIABLES:
     monkeypatch.delenv(name, raising=False)
   cluster_utils._check_size(True)
   monkeypatch.setenv(variable, '2')

@@ -227,12 +227,14 @@ def test_an_image_is_distorted_anew_in_every_epoch(tmp_path):
   assert np.all(first[0] != second[0])
 
 
-def test_caching_reads_the_files_once(tmp_path):
+@pytest.mark.parametrize('buffer', [1, 1024])
+def test_caching_reads_the_files_once(tmp_path, buffer):
   [path] = write(tmp_path, [12])
   def remove(number):
     if number == 3:
       os.rename(path, path + '.moved')
-  batches = read(tmp_path, [12], 60, between=remove, datasets_use_caching=True)
+  batches = read(tmp_path, [12], 60, between=remove, datasets_use_caching=True,
+                 shuffle_buffer_size=buffer)
   assert collections.Counter(numbers_of(batches)) == dict.fromkeys(range(12), 20)
 
 

@@ -1,6 +1,7 @@
 import errno
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -49,16 +50,21 @@ def test_a_damaged_file_is_named(paths, tmp_path):
     read_all(paths, tmp_path)
 
 
-def test_other_ranks_do_not_wait_until_all_files_are_read(paths, tmp_path, monkeypatch):
-  os.truncate(paths[1], os.path.getsize(paths[1]) - 7)
+@pytest.mark.parametrize('names', [['b'], ["it's [1]/x-a.tfrecord", "it's [1]/z.tfrecord"]])
+def test_other_ranks_do_not_wait_until_all_files_are_read(tmp_path, monkeypatch, names):
+  (tmp_path / "it's [1]").mkdir()
+  (tmp_path / "it's [1]" / 'labels.txt').write_text('0:cat')
+  paths = [make_data.write_records(tmp_path / name, [bytes([k]) * 100 for k in range(5)])
+           for name in names]
+  os.truncate(paths[-1], os.path.getsize(paths[-1]) - 7)
   monkeypatch.setattr(cluster_utils, 'size', lambda: 2)
   monkeypatch.setattr(error_utils, '_SEARCH_SECS', 0)
   with pytest.raises(TrainingError, match='^a file cannot be read: truncated record') as error:
     read_all(paths, tmp_path)
-  [command] = re.findall('python -c "(.*)"', str(error.value))
-  done = subprocess.run([sys.executable, '-c', command], cwd=launch.ROOT,
-                        text=True, stdout=subprocess.PIPE, check=True)
-  assert done.stdout.startswith(f'{tmp_path}/b: record 4 ')
+  _, *words = shlex.split(re.search('python -c .*', str(error.value))[0])
+  done = subprocess.run([sys.executable, *words], cwd=launch.ROOT, text=True,
+                        stdout=subprocess.PIPE, check=True)
+  assert done.stdout.startswith(f'{paths[-1]}: record 4 ')
 
 
 def test_a_failed_assertion_is_told_in_its_words(paths, tmp_path):

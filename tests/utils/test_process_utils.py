@@ -79,6 +79,16 @@ def test_sigterm_ends_a_process_that_hangs_in_a_function_of_c():
   assert 'rank 0 got SIGTERM while it does not train: nothing is to be saved' in output
 
 
+@pytest.mark.parametrize('lines', ['sys.stderr = None', 'os.close(2)', 'lose(2)', 'lose(1)'])
+def test_sigterm_ends_a_process_whose_lines_nobody_reads(monkeypatch, lines):
+  monkeypatch.delenv('PYTHONUNBUFFERED', raising=False)
+  lose = ('import os, sys\n'
+          'def lose(descriptor):\n'
+          '  reading, writing = os.pipe(); os.dup2(writing, descriptor); os.close(reading)\n')
+  code, _ = end('', f'{lose}{lines}\nsys.stdout.write("pending")\n{FOR_EVER}')
+  assert code == process_utils.EXIT_STOPPED
+
+
 def test_another_handler_takes_the_signal_over():
   code, output = end("signal.signal(signal.SIGTERM, lambda *_: print('other handler'))",
                      'signal.pause()')

@@ -52,6 +52,27 @@ def test_ctrl_c_interrupts_again_after_training():
     os.kill(os.getpid(), signal.SIGINT)
 
 
+def test_ctrl_c_interrupts_again_after_an_error():
+  @stop_utils.released_at_an_error()
+  def train():
+    stop_utils.StopAtSignalHook(tensors()).begin()
+    raise ZeroDivisionError
+
+  with pytest.raises(ZeroDivisionError):
+    train()
+  with pytest.raises(KeyboardInterrupt):
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_signal_that_is_ignored_stays_so():
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  hook = stop_utils.StopAtSignalHook(tensors())
+  assert run(hook, signal_at=2, number=signal.SIGINT) == 5
+  assert not hook.stopped
+  stop_utils.release()
+  assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+
 def test_training_without_a_signal():
   hook = stop_utils.StopAtSignalHook(tensors())
   assert run(hook, signal_at=None) == 5
