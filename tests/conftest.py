@@ -1,5 +1,6 @@
-"""Keeps TensorFlow quiet in the tests, and the log of the project on."""
+"""Keeps TensorFlow quiet in the tests, the log of the project on, and signals as they were."""
 import os
+import signal
 
 import pytest
 from absl import logging
@@ -12,3 +13,13 @@ def _verbosity():
   """Undo what a run of the command line in this process has made of it."""
   logging.set_verbosity(logging.INFO)
   logging.get_absl_logger().setLevel('INFO')
+
+
+@pytest.fixture(autouse=True)
+def _signals():
+  """Give a test, and what it starts, the signals of a process in the foreground.
+
+  Training in this process may have taken them, and a shell's background have ignored them.
+  """
+  signal.signal(signal.SIGTERM, signal.SIG_DFL)
+  signal.signal(signal.SIGINT, signal.default_int_handler)

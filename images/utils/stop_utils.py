@@ -18,8 +18,8 @@ class StopAtSignalHook(tf.train.SessionRunHook):
 
   Whether any rank was asked to is exchanged with the metrics of every step. The same signal once
   more ends the process, after the step where it waits within TensorFlow. Once training has ended
-  signals are ignored, while the last checkpoint is saved; call release() after that. A signal that
-  is ignored, as SIGINT of what a script starts in the background, stays so.
+  signals are ignored, while the last checkpoint is saved; call release() after that. SIGINT that is
+  ignored, as of what a script starts in the background, stays so.
 
   Attributes:
     stopped: whether training has ended for a signal.
@@ -35,7 +35,7 @@ class StopAtSignalHook(tf.train.SessionRunHook):
   def begin(self):
     for number in _SIGNALS:
       _before[number] = signal.getsignal(number)
-      if _before[number] != signal.SIG_IGN:
+      if number == signal.SIGTERM or _before[number] != signal.SIG_IGN:
         signal.signal(number, self._on_signal)
 
   def _on_signal(self, number, frame):

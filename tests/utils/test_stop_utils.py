@@ -10,11 +10,8 @@ from images.utils.tf1 import tf
 
 @pytest.fixture(autouse=True)
 def _graph():
-  handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
   with tf.Graph().as_default():
     yield
-  for number, handler in handlers.items():
-    signal.signal(number, handler)
 
 
 def tensors(*, complete=True):
@@ -64,7 +61,7 @@ def test_ctrl_c_interrupts_again_after_an_error():
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_signal_that_is_ignored_stays_so():
+def test_ctrl_c_that_is_ignored_stays_so():
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   hook = stop_utils.StopAtSignalHook(tensors())
   assert run(hook, signal_at=2, number=signal.SIGINT) == 5
