@@ -51,9 +51,9 @@ def epoch_share(epoch, counts, *, rank, size, seed, fixed=False):
   if not fixed:
     files, ranks = random.permutation(files), random.permutation(ranks)
   # As many records as in dealing out those of all epochs one by one.
-  total = sum(counts)
-  dealt = (ranks - (0 if fixed else epoch) * total) % size
-  ends = np.cumsum((total - dealt + size - 1) // size)
+  before, after = (records_before(number, sum(counts), rank=ranks, size=size, fixed=fixed)
+                   for number in (epoch, epoch + 1))
+  ends = np.cumsum(after - before)
   piece = int(np.flatnonzero(ranks == rank)[0])
   start, end = (0 if piece == 0 else ends[piece - 1]), ends[piece]
 

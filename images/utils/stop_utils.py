@@ -69,8 +69,7 @@ def release():
 @contextlib.contextmanager
 def released_at_an_error():
   """Call release() where an error ends what the context holds: nothing waits for a step then."""
-  try:
+  with contextlib.ExitStack() as at_an_error:
+    at_an_error.callback(release)
     yield
-  except BaseException:
-    release()
-    raise
+    at_an_error.pop_all()
