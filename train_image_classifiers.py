@@ -27,6 +27,7 @@ from images.preprocessing import preprocessing_factory
 from images.utils import (
     checkpoint_utils,
     cluster_utils,
+    convolution_utils,
     error_utils,
     evaluation_utils,
     hooks_utils,
@@ -137,7 +138,8 @@ def build_training(plan, global_step):
       optimizer, clip_norm=FLAGS.max_gradient_norm, accumulate_steps=FLAGS.accumulate_steps,
       gradient_compression=FLAGS.gradient_compression,
       moving_average_decay=FLAGS.moving_average_decay)
-  loss = opt.compute_loss(loss_fn, loss_scale=FLAGS.loss_scale)
+  with convolution_utils.suited_to(plan.dtype):
+    loss = opt.compute_loss(loss_fn, loss_scale=FLAGS.loss_scale)
   # Those that a network has made without TF-Slim are trained all the same.
   network_variables = list(dict.fromkeys(tf.model_variables() + tf.trainable_variables()))
   # Before the optimizer, whose moving averages begin where the variables do.
