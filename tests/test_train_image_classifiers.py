@@ -90,14 +90,20 @@ def test_events(lenet):
   assert {'loss', 'accuracy', 'learning_rate', 'loss_scale'} <= tags
 
 
+def graph_of(output_dir):
+  """Return the nodes of the graph that a run has written for TensorBoard, as it was run."""
+  (path,) = output_dir.glob('events.out.tfevents.*')
+  *_, graph = (event.graph_def for event in tf.train.summary_iterator(str(path))
+               if event.HasField('graph_def'))
+  return tf.GraphDef.FromString(graph).node
+
+
 def test_pixels_are_bytes_until_they_reach_the_device(lenet):
   output_dir, _ = lenet
-  (path,) = output_dir.glob('events.out.tfevents.*')
-  *_, graph = (tf.GraphDef.FromString(event.graph_def)
-               for event in tf.train.summary_iterator(str(path)) if event.HasField('graph_def'))
-  types = {node.op: node.attr['output_types'].list.type for node in graph.node}
+  nodes = graph_of(output_dir)
+  types = {node.op: node.attr['output_types'].list.type for node in nodes}
   assert tf.uint8.as_datatype_enum in types['IteratorGetNext']
-  casts = [node.device for node in graph.node
+  casts = [node.device for node in nodes
            if node.op == 'Cast' and node.attr['SrcT'].type == tf.uint8.as_datatype_enum]
   assert casts == ['']  # TensorFlow places it, on a GPU if there is one.
 
@@ -306,6 +312,13 @@ def test_a_processor_without_half_precision_is_told_of_once(tmp_path, caplog, mo
   monkeypatch.setattr(precision_utils, '_cpu_flags', lambda: {'avx2'})
   command_line.main(dataset_name='mock', output_dir=tmp_path, stop_at_step=1, use_fp16=True)
   assert caplog.text.count('no half-precision instructions') == 1
+
+
+@pytest.mark.parametrize(('dtype', 'own'), [('float16', 2), ('bfloat16', 1)])
+def test_small_outputs_have_products_for_gradients_in_bfloat16(tmp_path, dtype, own):
+  command_line.main(dataset_name='mock', output_dir=tmp_path, stop_at_step=1, use_fp16=True,
+                    half_dtype=dtype, loss_scale=0, train_image_size=16)
+  assert [node.op for node in graph_of(tmp_path)].count('Conv2DBackpropFilter') == own
 
 
 def test_without_output_dir_every_run_has_a_new_one(tmp_path, monkeypatch):
