@@ -138,7 +138,7 @@ def build_training(plan, global_step):
       optimizer, clip_norm=FLAGS.max_gradient_norm, accumulate_steps=FLAGS.accumulate_steps,
       gradient_compression=FLAGS.gradient_compression,
       moving_average_decay=FLAGS.moving_average_decay)
-  with convolution_utils.suited_to(plan.dtype):
+  with convolution_utils.fast_gradients():
     loss = opt.compute_loss(loss_fn, loss_scale=FLAGS.loss_scale)
   # Those that a network has made without TF-Slim are trained all the same.
   network_variables = list(dict.fromkeys(tf.model_variables() + tf.trainable_variables()))

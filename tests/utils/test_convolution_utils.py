@@ -26,51 +26,67 @@ def kinds():
   return {operation.type for operation in tf.get_default_graph().get_operations()}
 
 
-@pytest.mark.parametrize('case', [
-    {},
-    {'kernel': (1, 1), 'size': (14, 14)},
-    {'kernel': (1, 7)},
-    {'kernel': (2, 4)},
-    {'strides': 2, 'padding': 'VALID', 'size': (15, 10)},
-    {'strides': (2, 1), 'padding': 'VALID', 'kernel': (3, 2)},
-])
-def test_small_outputs_have_products(case):
-  """Exactly: bfloat16 holds such integers, and so does every sum of them."""
+def gradients_in(dtype, case):
+  """Return the values of build(), and whether the filter's gradient is TensorFlow's own."""
   with tf.Graph().as_default(), tf.Session() as session:
-    with convolution_utils.suited_to(tf.bfloat16):
-      found = build(**case)
-    assert OWN not in kinds()
-    assert [gradient.dtype for gradient in found] == [tf.bfloat16] * 2
-    expected = build(tf.float32, **case)
+    with convolution_utils.fast_gradients():
+      gradients = build(dtype, **case)
+    assert {gradient.dtype for gradient in gradients} == {dtype}
+    return session.run([tf.cast(g, tf.float32) for g in gradients]), OWN in kinds()
+
+
+def expected_of(case):
+  """Return the gradients that TensorFlow computes in float32."""
+  with tf.Graph().as_default(), tf.Session() as session:
+    gradients = build(tf.float32, **case)
     assert OWN in kinds()
-    assert found[1].shape == expected[1].shape
-    found, expected = session.run([[tf.cast(g, tf.float32) for g in found], expected])
-  for ours, theirs in zip(found, expected):
-    assert np.count_nonzero(theirs) > theirs.size / 2
+    return session.run(gradients)
+
+
+WHOLE = {'kernel': (7, 6), 'padding': 'VALID'}
+
+
+@pytest.mark.parametrize(('dtype', 'case'), [
+    (tf.float32, WHOLE),
+    (tf.float32, {'kernel': (1, 1), 'size': (1, 1)}),
+    (tf.bfloat16, WHOLE),
+    (tf.bfloat16, {'kernel': (1, 1), 'size': (14, 14)}),
+    (tf.bfloat16, {'kernel': (7, 6)}),
+    (tf.bfloat16, {}),
+    (tf.bfloat16, {'kernel': (1, 7)}),
+    (tf.bfloat16, {'kernel': (2, 4)}),
+    (tf.bfloat16, {'kernel': (3, 2), 'padding': 'VALID', 'size': (10, 9)}),
+])
+def test_small_outputs_have_products(dtype, case):
+  """Exactly: bfloat16 holds such integers, and every sum of them."""
+  found, own = gradients_in(dtype, case)
+  assert not own
+  for ours, theirs in zip(found, expected_of(case)):
+    assert np.count_nonzero(theirs) > theirs.size / 3
     np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize('case', [
-    {'size': (9, 9)},
-    {'kernel': (1, 1), 'size': (15, 14)},
-    {'strides': 2},
-    {'dilations': 2},
+@pytest.mark.parametrize(('dtype', 'case'), [
+    (tf.float32, {}),
+    (tf.float32, {'kernel': (1, 1), 'size': (1, 2)}),
+    (tf.bfloat16, {'size': (9, 9)}),
+    (tf.bfloat16, {'kernel': (1, 1), 'size': (15, 14)}),
+    (tf.bfloat16, {'strides': 2}),
+    (tf.bfloat16, {'strides': (2, 1), 'padding': 'VALID'}),
+    (tf.bfloat16, {'dilations': 2}),
+    (tf.bfloat16, {'padding': [[0, 0], [1, 0], [0, 1], [0, 0]]}),
 ])
-def test_others_have_those_of_tensorflow(case):
-  with tf.Graph().as_default(), tf.Session() as session:
-    with convolution_utils.suited_to(tf.bfloat16):
-      found = build(**case)
-    assert kinds() >= {OWN, 'Conv2DBackpropInput'}
-    found, expected = session.run([[tf.cast(g, tf.float32) for g in found],
-                                   build(tf.float32, **case)])
-  for ours, theirs in zip(found, expected):
+def test_others_have_those_of_tensorflow(dtype, case):
+  found, own = gradients_in(dtype, case)
+  assert own
+  for ours, theirs in zip(found, expected_of(case)):
     np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize('shape', [[None, None, None, 3], [2, 4, 4, 6], [2, 4, 4, None]])
 def test_images_of_unknown_size_or_in_groups(shape):
   with tf.Graph().as_default():
-    with convolution_utils.suited_to(tf.bfloat16):
+    with convolution_utils.fast_gradients():
       images = tf.placeholder(tf.bfloat16, shape)
       filters = tf.ones([1, 1, 3, 2], tf.bfloat16)
       tf.gradients(tf.nn.conv2d(images, filters, 1, 'SAME'), [images, filters])
@@ -79,7 +95,7 @@ def test_images_of_unknown_size_or_in_groups(shape):
 
 def test_batches_of_unknown_size():
   with tf.Graph().as_default(), tf.Session() as session:
-    with convolution_utils.suited_to(tf.bfloat16):
+    with convolution_utils.fast_gradients():
       images = tf.placeholder(tf.bfloat16, [None, 4, 4, 3])
       filters = tf.ones([1, 1, 3, 2], tf.bfloat16)
       gradients = tf.gradients(tf.nn.conv2d(images, filters, 1, 'SAME'), [images, filters])
@@ -90,10 +106,10 @@ def test_batches_of_unknown_size():
 
 
 @pytest.mark.parametrize(('dtype', 'accelerator'), [
-    (tf.float32, None), (tf.float16, None), (tf.bfloat16, '/gpu:0')])
-def test_only_bfloat16_on_a_processor(dtype, accelerator, monkeypatch):
+    (tf.float16, None), (tf.bfloat16, '/gpu:0'), (tf.float32, '/gpu:0')])
+def test_neither_float16_nor_a_gpu(dtype, accelerator, monkeypatch):
   monkeypatch.setattr(device_utils, 'accelerator', lambda: accelerator)
   with tf.Graph().as_default():
-    with convolution_utils.suited_to(dtype):
-      build(dtype)
+    with convolution_utils.fast_gradients():
+      build(dtype, **WHOLE)
     assert OWN in kinds()
