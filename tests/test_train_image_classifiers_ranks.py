@@ -3,6 +3,7 @@ import socket
 
 import pytest
 
+from images.utils.tf1 import tf
 from tests import command_line, launch
 
 
@@ -40,6 +41,9 @@ def test_train(trained):
   saved = command_line.variables(output_dir / 'model.ckpt-4')
   assert saved['input_position'].tolist() == [[4 * 4] * 2]
   assert list(output_dir.glob('timeline-*.json'))
+  (path,) = output_dir.glob('events.out.tfevents.*')  # The chief's alone, and whole.
+  assert [event.step for event in tf.train.summary_iterator(str(path))
+          if event.summary.value] == [1, 4]
 
 
 def own_folder(tmp_path):

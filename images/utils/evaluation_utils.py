@@ -110,7 +110,9 @@ def report(result, output_dir):
                result['checkpoint'])
   path = os.path.join(output_dir, RESULT)
   run_utils.write_json(path, result)
-  with tf.Graph().as_default(), tf.summary.FileWriter(os.path.join(output_dir, 'eval')) as writer:
+  # Two evaluations may end in the same second, which names the file as well.
+  with tf.Graph().as_default(), tf.summary.FileWriter(
+      os.path.join(output_dir, 'eval'), filename_suffix=f'.{os.getpid()}') as writer:
     writer.add_summary(tf.Summary(value=[
         tf.Summary.Value(tag=tag, simple_value=result[name]) for tag, name in _TAGS.items()]),
                        result['step'])

@@ -10,6 +10,7 @@ from images.utils import (
     accumulation_utils,
     cluster_utils,
     name_utils,
+    profile_utils,
     stall_utils,
     stop_utils,
     summary_utils,
@@ -205,8 +206,8 @@ def _profiler_hook(run):
                      f'in [0, {cluster_utils.size()})')
   if cluster_utils.rank() != run.profile_at_task:
     return None
-  with tf.Graph().as_default():  # It opens the event file, which takes the graph, see SummaryHook.
-    return tf.train.ProfilerHook(save_steps=run.profile_every_n_iters, output_dir=run.output_dir)
+  return profile_utils.ProfilerHook(run.tensors, run.output_dir, run.profile_every_n_iters,
+                                    events=cluster_utils.is_chief())
 
 
 def _logging_tensor_hook(run):

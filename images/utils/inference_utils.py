@@ -90,9 +90,13 @@ def classify(paths, logits, checkpoint, *, names=None, labels_offset=0, config=N
       except tf.errors.OutOfRangeError:
         return
       for file, probabilities, classes in zip(files, values, indices):
-        labels = (int(number) + labels_offset for number in classes)
-        found = [(names or {}).get(label, str(label)) for label in labels]
+        found = [_name(int(number) + labels_offset, names) for number in classes]
         yield file.decode(), list(zip(found, probabilities.tolist()))
+
+
+def _name(label, names):
+  """Return what a label is called; below zero is the class that no image has."""
+  return (names or {}).get(label, 'background' if label < 0 else str(label))
 
 
 def check_complete(paths, done):

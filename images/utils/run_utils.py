@@ -207,7 +207,7 @@ def write_json(path, content):
 
 
 def _write_text(path, text):
-  partial = path + '.partial'
+  partial = f'{path}.{os.getpid()}.partial'  # Two evaluations may end at the same time.
   with tf.io.gfile.GFile(partial, 'w') as file:
     file.write(text)
   tf.io.gfile.rename(partial, path, overwrite=True)

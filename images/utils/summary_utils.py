@@ -6,7 +6,7 @@ _TAGS = ('loss', 'accuracy', 'learning_rate', 'loss_scale')
 
 
 class SummaryHook(tf.train.SessionRunHook):
-  """Writes the graph, and every so many steps, from the first, loss, accuracy and the like.
+  """Writes the graph, and the numbers of the first step, of every so many, and of the last.
 
   The same tensors are fetched in every step. With an operation that is fetched in some steps
   only, TensorFlow prepares the graph twice, which takes many seconds for a large network.
@@ -18,6 +18,7 @@ class SummaryHook(tf.train.SessionRunHook):
     self._tensors = {name: tensors[name] for name in (*_TAGS, 'step', 'complete')
                      if tensors.get(name) is not None}
     self._every_n_iters = every_n_iters
+    self._values = self._written_step = None
     with tf.Graph().as_default():  # A new writer writes the default graph, in seconds if large.
       self._writer = tf.summary.FileWriterCache.get(output_dir)
 
@@ -31,11 +32,21 @@ class SummaryHook(tf.train.SessionRunHook):
     values = self._means.add(run_values.results)
     if values is None:
       return
-    step = int(values['step'])
-    if step == 1 or step % self._every_n_iters == 0:
-      self._writer.add_summary(tf.Summary(value=[
-          tf.Summary.Value(tag=name, simple_value=values[name])
-          for name in _TAGS if name in values]), step)
+    self._values = values
+    if values['step'] == 1 or values['step'] % self._every_n_iters == 0:
+      self._write()
 
   def end(self, session):
-    self._writer.flush()
+    if self._values:
+      self._write()
+    self._writer.flush()  # What other hooks have written.
+
+  def _write(self):
+    step = int(self._values['step'])
+    if step == self._written_step:  # An overflow has made another step of this number void.
+      return
+    self._writer.add_summary(tf.Summary(value=[
+        tf.Summary.Value(tag=name, simple_value=self._values[name])
+        for name in _TAGS if name in self._values]), step)
+    self._writer.flush()  # Else a run that is killed loses the last two minutes.
+    self._written_step = step

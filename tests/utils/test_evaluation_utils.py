@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import time
 
 import numpy as np
 import pytest
@@ -99,17 +100,29 @@ def test_a_checkpoint_of_another_network_is_an_error(checkpoint):
     evaluate(checkpoint, network=network)
 
 
+RESULT = {'images': 8, 'top_1_count': 1, 'top_5_count': 6, 'skipped': 2, 'top_1': 0.125,
+          'top_5': 0.75, 'checkpoint': 'x/model.ckpt-7', 'step': 7}
+
+
 def test_the_report_is_logged_and_written(tmp_path, caplog):
   caplog.set_level(logging.INFO)
-  result = {'images': 8, 'top_1_count': 1, 'top_5_count': 6, 'skipped': 2, 'top_1': 0.125,
-            'top_5': 0.75, 'checkpoint': 'x/model.ckpt-7', 'step': 7}
-  evaluation_utils.report(result, str(tmp_path))
+  evaluation_utils.report(RESULT, str(tmp_path))
   assert ('top-1 0.1250 (1 of 8), top-5 0.7500 (6), 2 undecodable images skipped: '
           'x/model.ckpt-7') in caplog.text
-  assert json.loads((tmp_path / 'evaluation.json').read_text()) == result
+  assert json.loads((tmp_path / 'evaluation.json').read_text()) == RESULT
   assert sorted(os.listdir(tmp_path)) == ['eval', 'evaluation.json']
   (path,) = (tmp_path / 'eval').iterdir()
   (event,) = [event for event in tf.train.summary_iterator(str(path)) if event.summary.value]
   assert event.step == 7
   assert {value.tag: value.simple_value for value in event.summary.value} == {
       'accuracy': 0.125, 'top_5_accuracy': 0.75}
+
+
+def test_evaluations_that_end_in_the_same_second_have_files_of_their_own(tmp_path, monkeypatch):
+  monkeypatch.setattr(time, 'time', lambda: 1000.0)
+  for process in (1, 2):
+    monkeypatch.setattr(os, 'getpid', lambda process=process: process)
+    evaluation_utils.report({**RESULT, 'step': process}, str(tmp_path))
+  steps = [event.step for path in (tmp_path / 'eval').iterdir()
+           for event in tf.train.summary_iterator(str(path)) if event.summary.value]
+  assert sorted(steps) == [1, 2]

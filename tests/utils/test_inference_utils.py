@@ -85,7 +85,7 @@ def test_averages_and_labels_from_one_on(tmp_path, photos):
     found = dict(inference_utils.classify(batch, network(images), checkpoint,
                                           names={0: 'x', 1: 'y'}, labels_offset=-1,
                                           use_ema_weights=True))
-  assert [name for name, _ in found[paths[1]]] == ['x', '-1', 'y']
+  assert [name for name, _ in found[paths[1]]] == ['x', 'background', 'y']
   assert found[paths[1]][0][1] == pytest.approx(expected(BRIGHT)[1], rel=1e-5)
 
 
