@@ -43,6 +43,13 @@ def test_xla_compiles(data, tmp_path):
   assert 'Compiled cluster using XLA!' in output
 
 
+def test_xla_crops_decoded_images(tmp_path):
+  code, output = command_line.run(
+      {**command_line.TINY, 'dataset_name': 'mock', 'preprocessing_name': 'vgg_16',
+       'train_image_size': 32, 'output_dir': tmp_path, 'stop_at_step': 1, 'xla': True})
+  assert code == 0, output
+
+
 def test_log(lenet, data):
   output_dir, output = lenet
   for words in ('pretrain lenet on cifar10: 40 images in 1 files',

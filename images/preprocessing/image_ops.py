@@ -117,7 +117,9 @@ def _decode_exact_window(image, size, window):
 def crop(image, window):
   """Return the part of the decoded `image` inside `window`."""
   offset, extent = tf.split(window, 2)
-  return tf.slice(image, tf.concat([offset, [0]], axis=0), tf.concat([extent, [-1]], axis=0))
+  # Not a size of -1, all that is left: XLA takes it by its value.
+  return tf.slice(image, tf.concat([offset, [0]], axis=0),
+                  tf.concat([extent, tf.shape(image)[2:]], axis=0))
 
 
 def central_window(size, *, fraction):
