@@ -5,10 +5,11 @@
 
 Each measurement is a training run of train_image_classifiers.py in processes of its own,
 every rank on cores of its own, and its speed what the log of that run says. Efficiency
-compares N ranks with N times one rank on as many cores. With --peers, ResNet-50 is trained
+compares N ranks with N times one rank on as many cores. With --peers, resnet_v1_50 is trained
 by tf_keras and, where it is installed, PyTorch as well. Times depend on the machine and what
 else it does: compare the numbers of one run of this script only.
 """
+import collections
 import functools
 import importlib.util
 import itertools
@@ -84,7 +85,17 @@ def launcher(ranks):
 @functools.cache
 def suits_mpi():
   """Return whether launch_local.sh would take mpirun here."""
-  check = ['bash', '-c', 'source "$0"; suits_mpi', str(ROOT / 'scripts' / 'launch_env.sh')]
+  return holds('suits_mpi')
+
+
+def has_gpus():
+  """Return whether launch_local.sh sees a GPU here."""
+  return holds('[ "$(count_gpus)" != 0 ]')
+
+
+def holds(condition):
+  """Return whether a condition in the words of launch_env.sh is true."""
+  check = ['bash', '-c', f'source "$0"; {condition}', str(ROOT / 'scripts' / 'launch_env.sh')]
   return subprocess.run(check, check=False).returncode == 0
 
 
@@ -99,8 +110,9 @@ def peer_command(peer, precision, cores):
 def bound(words, cores):
   """Return a command that runs on as many cores, others for each local rank."""
   rank = '${HOROVOD_LOCAL_RANK:-${OMPI_COMM_WORLD_LOCAL_RANK:-0}}'
-  first, last = f'$(({rank} * {cores}))', f'$(({rank} * {cores} + {cores} - 1))'
-  return ['bash', '-c', f'exec taskset -c {first}-{last} {shlex.join(words)}']
+  available = ' '.join(str(core) for core in sorted(os.sched_getaffinity(0)))
+  own = f'${{cores[*]:{rank} * {cores}:{cores}}}'
+  return ['bash', '-c', f'IFS=, cores=({available}); exec taskset -c "{own}" {shlex.join(words)}']
 
 
 def measure(model, ranks, precision, cores, *more):
@@ -124,20 +136,23 @@ def speeds_of(words):
 
 
 def compare_peers(cores):
-  """Print how fast ResNet-50 trains here and with each peer, and the ratios."""
-  print('| precision | library | images/s | lowest to highest | this project is |')
-  print('| --- | --- | --- | --- | --- |')
-  for precision in FLAGS.precisions:
-    speeds = {'this project': measure('resnet_v1_50', 1, precision, cores,
-                                      '--optimizer=momentum')}
+  """Print how fast resnet_v1_50 trains here and with each peer, and the ratios."""
+  if has_gpus():
+    raise app.UsageError('--peers compares libraries on a processor: hide the GPUs '
+                         '(CUDA_VISIBLE_DEVICES=-1)')
+  speeds = collections.defaultdict(list)
+  for _, precision in itertools.product(range(FLAGS.rounds), FLAGS.precisions):
+    speeds[precision, 'this project'] += measure(
+        'resnet_v1_50', 1, precision, cores, '--optimizer=momentum', '--num_classes=1000')
     for peer, (package, name) in PEERS.items():
       if importlib.util.find_spec(package):
-        speeds[name] = speeds_of(peer_command(peer, precision, cores))
-    ours = statistics.median(speeds['this project'])
-    for library, found in speeds.items():
-      median = statistics.median(found)
-      print(f'| {precision} | {library} | {median:.1f} | {min(found):.1f} to {max(found):.1f} | '
-            f'{ours / median:.2f} times as fast |', flush=True)
+        speeds[precision, name] += speeds_of(peer_command(peer, precision, cores))
+  print('| precision | library | images/s | lowest to highest | this project is |')
+  print('| --- | --- | --- | --- | --- |')
+  for (precision, library), found in speeds.items():
+    ours, median = statistics.median(speeds[precision, 'this project']), statistics.median(found)
+    print(f'| {precision} | {library} | {median:.1f} | {min(found):.1f} to {max(found):.1f} | '
+          f'{ours / median:.2f} times as fast |')
 
 
 def summarize(results):

@@ -1,8 +1,8 @@
-"""Trains ResNet-50 with another library on one batch of random images, and prints its speed.
+"""Trains resnet_v1_50 with another library on one batch of random images, and prints its speed.
 
   python scripts/peers.py --peer=keras --batch_size=16
 
-What `benchmark.py --peers` runs beside the training script, with the same batch, image
+What `benchmark.py --peers` runs beside the training script, with the same network, batch, image
 size, precision, optimizer and cores: 'keras', 'torch', and 'product', the limit that a
 large matrix product sets. It prints a line '12.3 images/s' for each interval
 after the first, which is warm-up.
@@ -30,6 +30,13 @@ class Clock:
       self._started = now
 
 
+# The network of the peers, as that of images/models/resnet_v1.py: width and units of a block, and
+# the stride, of the 3x3 convolution of its last unit.
+_BLOCKS = ((64, 3, 2), (128, 4, 2), (256, 6, 2), (512, 3, 1))
+_CLASSES = 1000
+_WEIGHT_DECAY = 0.00004  # By default of the training script.
+
+
 def keras(clock, *, batch_size, size, half, total_steps):
   """Train with tf_keras `fit`, in mixed_bfloat16 for half precision."""
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
@@ -38,26 +45,52 @@ def keras(clock, *, batch_size, size, half, total_steps):
   import tf_keras
   if half:
     tf_keras.mixed_precision.set_global_policy('mixed_bfloat16')
-  model = tf_keras.applications.ResNet50(weights=None, input_shape=[size, size, 3],
-                                         classifier_activation=None)
+  model = keras_resnet_50(tf_keras, size)
   model.compile(tf_keras.optimizers.SGD(0.001, momentum=0.9),
                 tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True))
   random = np.random.default_rng(1)
   images = random.uniform(-1, 1, [batch_size, size, size, 3]).astype(np.float32)
-  labels = random.integers(0, 1000, [batch_size])
+  labels = random.integers(0, _CLASSES, [batch_size])
   dataset = tf.data.Dataset.from_tensors((images, labels)).cache().repeat()
   tick = tf_keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: clock.tick())
   model.fit(dataset, steps_per_epoch=total_steps, verbose=0, callbacks=[tick])
+
+
+def keras_resnet_50(tf_keras, size):
+  """Return ResNet-50 for images of `size` pixels as a model of tf_keras, which is handed over."""
+  layers = tf_keras.layers
+  decay = tf_keras.regularizers.L2(_WEIGHT_DECAY / 2)
+
+  def convolution(net, filters, kernel, stride=1, *, relu=True):
+    net = layers.Conv2D(filters, kernel, stride, padding='same', use_bias=False,
+                        kernel_regularizer=decay)(net)
+    net = layers.BatchNormalization()(net)
+    return layers.ReLU()(net) if relu else net
+
+  def unit(net, width, stride):
+    shortcut = layers.MaxPooling2D(1, stride)(net) if stride > 1 else net
+    if net.shape[-1] != 4 * width:
+      shortcut = convolution(net, 4 * width, 1, stride, relu=False)
+    net = convolution(convolution(net, width, 1), width, 3, stride)
+    return layers.ReLU()(convolution(net, 4 * width, 1, relu=False) + shortcut)
+
+  images = tf_keras.Input([size, size, 3])
+  net = layers.MaxPooling2D(3, 2, padding='same')(convolution(images, 64, 7, 2))
+  for width, units, stride in _BLOCKS:
+    for number in range(units):
+      net = unit(net, width, stride if number == units - 1 else 1)
+  net = layers.GlobalAveragePooling2D()(net)
+  return tf_keras.Model(images, layers.Dense(_CLASSES, kernel_regularizer=decay)(net))
 
 
 def torch(clock, *, batch_size, size, half, total_steps):
   """Train with PyTorch, channels last, with bfloat16 autocast for half precision."""
   import torch as pt
   pt.manual_seed(1)
-  model = _torch_resnet_50(pt.nn).to(memory_format=pt.channels_last)
-  optimizer = pt.optim.SGD(model.parameters(), 0.001, momentum=0.9)
+  model = torch_resnet_50(pt.nn).to(memory_format=pt.channels_last)
+  optimizer = pt.optim.SGD(model.parameters(), 0.001, momentum=0.9, weight_decay=_WEIGHT_DECAY)
   images = (pt.rand(batch_size, 3, size, size) * 2 - 1).to(memory_format=pt.channels_last)
-  labels = pt.randint(0, 1000, [batch_size])
+  labels = pt.randint(0, _CLASSES, [batch_size])
   for _ in range(total_steps):
     with pt.autocast('cpu', pt.bfloat16, enabled=half):
       loss = pt.nn.functional.cross_entropy(model(images).float(), labels)
@@ -67,8 +100,8 @@ def torch(clock, *, batch_size, size, half, total_steps):
     clock.tick()
 
 
-def _torch_resnet_50(nn):
-  """Return ResNet-50 (He et al., 1512.03385), with the strides in the 3x3 convolutions."""
+def torch_resnet_50(nn):
+  """Return ResNet-50 as a module of torch.nn, which is handed over."""
   def convolution(channels, filters, kernel, stride=1):
     return nn.Sequential(nn.Conv2d(channels, filters, kernel, stride, kernel // 2, bias=False),
                          nn.BatchNorm2d(filters))
@@ -81,18 +114,20 @@ def _torch_resnet_50(nn):
       self.residual = nn.Sequential(
           convolution(channels, width, 1), nn.ReLU(), convolution(width, width, 3, stride),
           nn.ReLU(), convolution(width, 4 * width, 1))
-      same = channels == 4 * width and stride == 1
-      self.shortcut = nn.Identity() if same else convolution(channels, 4 * width, 1, stride)
+      subsample = nn.MaxPool2d(1, stride) if stride > 1 else nn.Identity()
+      same = channels == 4 * width
+      self.shortcut = subsample if same else convolution(channels, 4 * width, 1, stride)
 
     def forward(self, x):
       return nn.functional.relu(self.residual(x) + self.shortcut(x))
 
   layers, channels = [convolution(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)], 64
-  for width, units, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
+  for width, units, stride in _BLOCKS:
     for unit in range(units):
-      layers.append(Unit(channels, width, stride if unit == 0 else 1))
+      layers.append(Unit(channels, width, stride if unit == units - 1 else 1))
       channels = 4 * width
-  return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 1000))
+  return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                       nn.Linear(channels, _CLASSES))
 
 
 # Multiplications and additions of resnet_v1_50 for a 224-pixel image: 3.48e9 products, and

@@ -3,6 +3,7 @@ import importlib.util
 import os
 import pathlib
 import shlex
+import subprocess
 
 import pytest
 from absl import app, flags
@@ -41,11 +42,26 @@ def flag_values(benchmark, monkeypatch):
 def test_one_rank_is_a_run_bound_to_its_cores(benchmark, flag_values):
   command = benchmark.command('lenet', 1, 'half', '/run', 2)
   assert command[:2] == ['bash', '-c']
-  assert command[2].startswith(
-      'exec taskset -c $((${HOROVOD_LOCAL_RANK:-${OMPI_COMM_WORLD_LOCAL_RANK:-0}} * 2))-')
+  assert 'exec taskset -c "${cores[*]:' in command[2]
   for flag in ('--model_name=lenet', '--batch_size=16', '--use_fp16=True', '--stop_at_step=20',
                '--log_loss_every_n_iters=5', '--enable_paisoar=False', '--seed=7'):
     assert f' {flag}' in command[2]
+
+
+@pytest.mark.parametrize(('variable', 'number', 'expected'), [
+    ('X', '1', '3,5'), ('HOROVOD_LOCAL_RANK', '1', '7,8'),
+    ('OMPI_COMM_WORLD_LOCAL_RANK', '2', '11,12')])
+def test_each_rank_is_bound_to_its_part_of_the_cores_that_there_are(
+    benchmark, monkeypatch, tmp_path, variable, number, expected):
+  taskset = tmp_path / 'taskset'
+  taskset.write_text('#!/bin/sh\nfor word; do echo "$word"; done\n')
+  taskset.chmod(0o755)
+  monkeypatch.setenv('PATH', f'{tmp_path}{os.pathsep}{os.environ["PATH"]}')
+  monkeypatch.setenv(variable, number)
+  monkeypatch.setattr(os, 'sched_getaffinity', lambda _: {12, 3, 5, 7, 8, 11})
+  done = subprocess.run(benchmark.bound(['train', 'a b'], 2), capture_output=True, text=True,
+                        check=True)
+  assert done.stdout.splitlines() == ['-c', expected, 'train', 'a b']
 
 
 def test_blanks_in_paths_and_flags_are_kept(benchmark, flag_values, monkeypatch, tmp_path):
@@ -88,6 +104,9 @@ def test_a_machine_with_a_gpu_does_not_suit_mpirun(benchmark, monkeypatch, tmp_p
   gpus.chmod(0o755)
   monkeypatch.setenv('PATH', f'{tmp_path}{os.pathsep}{os.environ["PATH"]}')
   assert not benchmark.suits_mpi()
+  assert benchmark.has_gpus()
+  monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '-1')
+  assert not benchmark.has_gpus()
 
 
 def test_each_round_measures_all_in_turn(benchmark, flag_values, monkeypatch, capsys):
@@ -155,17 +174,27 @@ def test_a_peer_has_the_same_batch_precision_and_cores(benchmark, flag_values):
   for flag in ('--peer=keras', '--half=True', '--batch_size=16', '--steps=5', '--intervals=3'):
     assert f' {flag}' in command[2]
   assert ' --half=False' in benchmark.peer_command('torch', 'float32', 2)[2]
-  assert command[2].startswith(
-      'exec taskset -c $((${HOROVOD_LOCAL_RANK:-${OMPI_COMM_WORLD_LOCAL_RANK:-0}} * 2))-')
+  assert 'exec taskset -c "${cores[*]:' in command[2]
 
 
 def test_ratios_to_the_peers_that_are_installed(benchmark, flag_values, monkeypatch, capsys):
   monkeypatch.setattr(benchmark, 'PEERS', {'keras': ('json', 'Keras'), 'torch': ('absent', 'T')})
-  monkeypatch.setattr(
-      benchmark, 'measure',
-      lambda *arguments: [11.0, 12.0, 14.0] if '--optimizer=momentum' in arguments else None)
-  monkeypatch.setattr(benchmark, 'speeds_of', lambda words: [7.0, 8.0, 9.0])
+  monkeypatch.setattr(benchmark, 'has_gpus', lambda: False)
+  flag_values(['benchmark', '--precisions=float32,half', '--rounds=2'])
+  ours = iter([[11.0, 12.0], [30.0], [14.0], [20.0]])
+  theirs = iter([[7.0], [10.0], [8.0, 9.0], [10.0]])
+  monkeypatch.setattr(benchmark, 'measure', lambda *arguments: next(ours) if {
+      '--optimizer=momentum', '--num_classes=1000'} <= set(arguments) else None)
+  monkeypatch.setattr(benchmark, 'speeds_of', lambda words: next(theirs))
   benchmark.compare_peers(2)
   assert capsys.readouterr().out.splitlines()[2:] == [
       '| float32 | this project | 12.0 | 11.0 to 14.0 | 1.00 times as fast |',
-      '| float32 | Keras | 8.0 | 7.0 to 9.0 | 1.50 times as fast |']
+      '| float32 | Keras | 8.0 | 7.0 to 9.0 | 1.50 times as fast |',
+      '| half | this project | 25.0 | 20.0 to 30.0 | 1.00 times as fast |',
+      '| half | Keras | 10.0 | 10.0 to 10.0 | 2.50 times as fast |']
+
+
+def test_peers_are_not_compared_where_there_is_a_gpu(benchmark, flag_values, monkeypatch):
+  monkeypatch.setattr(benchmark, 'has_gpus', lambda: True)
+  with pytest.raises(app.UsageError, match='CUDA_VISIBLE_DEVICES=-1'):
+    benchmark.compare_peers(2)
