@@ -455,8 +455,9 @@ def export():
   if not cluster_utils.is_chief():
     return  # The others would write to the same directory.
   path, output_dir = get_checkpoint()
+  dtype = get_dtype()
   with tf.Graph().as_default():
-    network_fn, preprocessing_fn, size = get_network_and_preprocessing(get_dtype())
+    network_fn, preprocessing_fn, size = get_network_and_preprocessing(dtype)
     encoded = tf.placeholder(tf.string, [None], name='images')
     with tf.device('/cpu:0'):
       images = inference_utils.decoded_batch(
@@ -466,7 +467,8 @@ def export():
                                         os.path.join(output_dir, 'saved_model'),
                                         labels_offset=FLAGS.labels_offset,
                                         **get_session_options())
-  logging.info('SavedModel of %s written to %s', path, export_dir)
+  logging.info('SavedModel of %s, which computes in %s, written to %s', path, dtype.name,
+               export_dir)
 
 
 def get_checkpoint():

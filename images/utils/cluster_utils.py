@@ -4,9 +4,11 @@ Without Horovod there is one process, and every collective is the identity, so w
 is written over this module needs no second path.
 """
 import collections
+import glob
 import hashlib
 import json
 import os
+import re
 import socket
 
 from absl import logging
@@ -20,6 +22,9 @@ HOROVOD_INSTALL = ("pip install 'setuptools<70' wheel 'cmake<4' && "
 
 # By how much Gloo's limit exceeds that of the watch, which names the rank that hangs.
 _GLOO_MARGIN_SECS = 60
+
+# What NVIDIA's driver lists of a host.
+_NVIDIA_GPUS = '/proc/driver/nvidia/gpus/*'
 
 _hvd = None  # The module horovod.tensorflow, once init() has started it.
 
@@ -104,13 +109,19 @@ def _check_gpus():
     ValueError: the host has more ranks than GPUs.
   """
   gpus = len(tf.config.list_physical_devices('GPU'))
+  shown = re.match('[0-9GM]', os.environ.get('CUDA_VISIBLE_DEVICES', '0'))  # Not -1, or none.
+  if not gpus and shown and glob.glob(_NVIDIA_GPUS):
+    logging.warning('%s has GPUs that TensorFlow cannot use, so that its processors compute: see '
+                    "README.md on CUDA (pip install 'tensorflow[and-cuda]==%s'), or hide the GPUs "
+                    '(CUDA_VISIBLE_DEVICES=-1)', host(), tf.__version__)
   if 1 < gpus < local_size():
     raise ValueError(f'{local_size()} ranks on {host()}, which has {gpus} GPUs: start one for each')
   if gpus == 1 < local_size() and 'CUDA_VISIBLE_DEVICES' not in os.environ:
     logging.warning('%d ranks on %s share its GPU: start one rank there', local_size(), host())
   if gpus and size() > 1 and not _hvd.nccl_built():
     logging.warning('Horovod was built without NCCL: gradients take the way through the memory of '
-                    'the host, which is slow; build it with HOROVOD_GPU_OPERATIONS=NCCL')
+                    'the host, which is slow; build it with HOROVOD_GPU_OPERATIONS=NCCL (pip '
+                    'install --no-cache-dir --force-reinstall --no-deps, as in README.md)')
 
 
 def rank():

@@ -129,7 +129,7 @@ class LoggingTensorHook(tf.train.SessionRunHook):
 
   def __init__(self, tensors, *, every_n_iters, total_steps, global_batch):
     """Log these entries of `tensors`: 'step' and 'loss', and where they are there, 'accuracy',
-    'learning_rate', 'loss_scale' if it adapts, 'skipped' undecodable images, 'wait', the
+    'learning_rate', 'loss_scale' if it adapts, 'skipped' undecodable images, 'wait' [ranks], the
     seconds that a run has waited for its images, and 'complete', whether it ends a step."""
     shown = ['step', 'complete', 'loss', 'accuracy', 'learning_rate', 'skipped', 'wait']
     shown += ['loss_scale'] if tensors['dynamic'] else []
@@ -138,14 +138,17 @@ class LoggingTensorHook(tf.train.SessionRunHook):
     self._total_steps = total_steps
     self._global_batch = global_batch
     self._means = accumulation_utils.StepMeans()
-    self._values = self._logged_step = self._started = None
-    self._waited, self._waits = 0.0, False
+    self._values = self._logged_step = None
+    self._waits = False
+    self._begin(None)
 
   def before_run(self, run_context):
     return tf.train.SessionRunArgs(self._tensors)
 
   def after_run(self, run_context, run_values):
-    self._waited += run_values.results.get('wait', 0.0)
+    wait = run_values.results.get('wait')
+    if wait is not None:  # A step ends when the last rank has its images.
+      self._waited, self._of_ranks = self._waited + max(wait), self._of_ranks + wait
     values = self._means.add(run_values.results)
     if values is None:
       return
@@ -153,13 +156,17 @@ class LoggingTensorHook(tf.train.SessionRunHook):
     step = int(values['step'])
     if self._started is None:
       # The first step is no measure: it waits for the first images and for the threads.
-      self._started, self._waited = (step, time.time()), 0.0
+      self._begin((step, time.time()))
     if step % self._every_n_iters == 0 and step != self._logged_step:
       self._log()
 
   def end(self, session):
     if self._values and int(self._values['step']) != self._logged_step:
       self._log()
+
+  def _begin(self, started):
+    """Begin an interval; `started` is its (step, time)."""
+    self._started, self._waited, self._of_ranks = started, 0.0, 0.0
 
   def _log(self):
     values, now = self._values, time.time()
@@ -183,9 +190,11 @@ class LoggingTensorHook(tf.train.SessionRunHook):
     logging.info('  '.join(parts))
     waits = waiting > _MUCH_WAITING
     if waits and not self._waits:  # Each line has the share.
-      logging.warning('training waits for images: raise --num_preprocessing_threads where cores '
-                      'are idle, and --prefetch_buffer_size where their supply is uneven')
-    self._logged_step, self._started, self._waited, self._waits = step, (step, now), 0.0, waits
+      longest = f', most on rank {self._of_ranks.argmax()}' if cluster_utils.size() > 1 else ''
+      logging.warning('training waits for images%s: raise --num_preprocessing_threads where cores '
+                      'are idle, and --prefetch_buffer_size where their supply is uneven', longest)
+    self._logged_step, self._waits = step, waits
+    self._begin((step, now))
 
 
 def _summary_hook(run):

@@ -5,7 +5,7 @@ from images.utils.tf1 import tf
 
 def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, skipped=None,
                      allowed=None, wait=None, follow=None):
-  """Return the dict of tensors that hooks watch; loss, accuracy and wait are means over ranks.
+  """Return the dict of tensors that hooks watch; loss and accuracy are means over ranks.
 
   With them travels whether a rank asks all others to stop, as stop_utils describes it, and
   whose loss is not finite: 'lost', bool [ranks].
@@ -14,7 +14,8 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
     train_op: operation of a step, what opt.minimize() returned.
     opt: ReplicatedVarsOptimizer.
     loss, accuracy, learning_rate: scalar float tensors.
-    wait: scalar float tensor, seconds that the step has waited for its images, or None.
+    wait: scalar float tensor, seconds that this rank's step has waited for its images, or None;
+      float [ranks] in the dict, as a mean would hide the one rank that all wait for.
     skipped: scalar integer tensor, undecodable images of this rank so far, or None; all ranks'
       together in the dict.
     allowed: scalar integer tensor, how many all ranks together may have; a step fails with more.
@@ -28,7 +29,7 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
   if accuracy is not None:
     shared['accuracy'] = accuracy
   if wait is not None:
-    shared['wait'] = tf.cast(wait, tf.float32)
+    shared['wait'] = tf.cast(wait, tf.float32) * tf.one_hot(rank, size)
   if skipped is not None:
     shared['skipped'] = tf.cast(skipped, tf.float32) * tf.one_hot(rank, size)
     shared['allowed'] = tf.cast(allowed, tf.float32)
@@ -36,6 +37,8 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
   tensors = dict(means, stop=means['stop'] > 0, stop_request=request, lost=means['lost'] > 0,
                  learning_rate=learning_rate, finite=opt.finite, complete=opt.complete,
                  loss_scale=opt.loss_scale.value, dynamic=opt.loss_scale.is_dynamic)
+  if wait is not None:
+    tensors['wait'] = means['wait'] * size
   done = [train_op]
   if skipped is not None:
     of_ranks, allowed = (

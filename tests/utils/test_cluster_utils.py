@@ -108,6 +108,23 @@ def test_gpus_without_nccl(monkeypatch, caplog, gpus, nccl, warned):
       [True] * warned)
 
 
+@pytest.mark.parametrize(('seen', 'listed', 'visible', 'warned'), [
+    (0, 1, None, True), (0, 1, '0,1', True), (1, 1, None, False), (0, 0, None, False),
+    (0, 1, '-1', False), (0, 1, '', False)])
+def test_gpus_that_tensorflow_cannot_use(monkeypatch, caplog, tmp_path, seen, listed, visible,
+                                         warned):
+  share_gpus(monkeypatch, seen, 1)
+  for number in range(listed):
+    (tmp_path / f'0000:0{number}:00.0').mkdir()
+  monkeypatch.setattr(cluster_utils, '_NVIDIA_GPUS', f'{tmp_path}/*')
+  monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+  if visible is not None:
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
+  cluster_utils._check_gpus()
+  assert ['here has GPUs that TensorFlow cannot use' in text for text in caplog.messages] == (
+      [True] * warned)
+
+
 def test_more_ranks_than_gpus(monkeypatch):
   share_gpus(monkeypatch, 2, 3)
   with pytest.raises(ValueError, match='3 ranks on here, which has 2 GPUs: start one for each'):

@@ -104,6 +104,22 @@ def test_the_share_of_time_that_steps_wait_for_images(tmp_path, log, caplog, mon
   assert caplog.text.count('raise --num_preprocessing_threads') == warnings
 
 
+def test_the_share_of_waiting_is_of_the_rank_that_all_wait_for(log, caplog, monkeypatch):
+  """Each of ten steps takes a second, of which one rank or the other waits a tenth."""
+  ticks = itertools.count(0, 10)
+  monkeypatch.setattr(hooks_utils, 'time', types.SimpleNamespace(time=lambda: next(ticks)))
+  monkeypatch.setattr(cluster_utils, 'size', lambda: 2)
+  hook = hooks_utils.LoggingTensorHook(
+      {'step': 'step', 'loss': 'loss', 'wait': 'wait', 'dynamic': False}, every_n_iters=10,
+      total_steps=20, global_batch=8)
+  for step in range(10, 21):
+    wait = np.array([0.1, 0.0] if step < 14 else [0.0, 0.1], np.float32)
+    hook.after_run(None, tf.train.SessionRunValues(
+        {'step': step, 'loss': 0.5, 'wait': wait}, None, None))
+  assert log()[-1].endswith('  waiting for images 10 %')
+  assert 'training waits for images, most on rank 1: raise' in caplog.text
+
+
 def test_micro_batches_are_no_steps_of_the_log(tmp_path, log):
   run(tmp_path, 'LoggingTensorHook', total_steps=5, every=2, accumulate_steps=3)
   assert [line.split()[1] for line in log()] == ['2/5', '4/5', '5/5']

@@ -33,6 +33,17 @@ def test_bad_images_count_over_all_ranks(monkeypatch, allowed, fails):
       assert session.run([tensors['step'], tensors['skipped']]) == [1, 6]
 
 
+def test_each_step_knows_how_long_each_rank_has_waited(monkeypatch):
+  """This one, which is the second of three, for 1.5 s, and the others not."""
+  monkeypatch.setattr(cluster_utils, 'size', lambda: 3)
+  monkeypatch.setattr(cluster_utils, 'rank', lambda: 1)
+  monkeypatch.setattr(cluster_utils, 'mean', lambda tensor, **_: tensor / 3)
+  with tf.Graph().as_default(), tf.Session() as session:
+    tensors = build(10, wait=tf.constant(1.5, tf.float64))
+    session.run(tf.global_variables_initializer())
+    assert session.run(tensors['wait']).tolist() == [0, 1.5, 0]
+
+
 def test_each_step_knows_what_each_rank_has_skipped(monkeypatch):
   """This one, which is the second of three, two images, and the others none."""
   monkeypatch.setattr(cluster_utils, 'size', lambda: 3)
