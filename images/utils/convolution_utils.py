@@ -31,20 +31,20 @@ def _gradients(convolution, gradient):
   images, filters = convolution.inputs
   attributes = {name: convolution.get_attr(name) for name in (
       'strides', 'padding', 'explicit_paddings', 'dilations', 'data_format')}
-  known = _pixels(images, filters, gradient, attributes)
+  pixels = _pixels(images, filters, gradient, attributes)
   as_product, as_sums = _LARGEST.get(gradient.dtype, (0, 0))
-  if known <= as_product and _is_product(images, filters, attributes['padding']):
+  if pixels <= as_product and _is_product(images, filters, attributes['padding']):
     return _of_product(images, filters, gradient)
   of_images = tf.raw_ops.Conv2DBackpropInput(
       input_sizes=tf.shape(images), filter=filters, out_backprop=gradient, **attributes)
-  if known <= as_sums:
+  if pixels <= as_sums:
     return of_images, _of_filters(images, filters, gradient, attributes['padding'])
   return of_images, tf.raw_ops.Conv2DBackpropFilter(
       input=images, filter_sizes=tf.shape(filters), out_backprop=gradient, **attributes)
 
 
 def _pixels(images, filters, gradient, attributes):
-  """Return the pixels of an output, a number; infinity for a kind that the products do not know."""
+  """Return how many pixels an output has; infinity for a kind that the products do not know."""
   plain = {'strides': [1, 1, 1, 1], 'dilations': [1, 1, 1, 1], 'data_format': b'NHWC'}
   if (any(attributes[name] != value for name, value in plain.items())
       or attributes['padding'] not in (b'VALID', b'SAME')
