@@ -23,9 +23,9 @@ setuptools.setup(
         'horovod': ['horovod==0.28.1'],
         # Converting images to TFRecords.
         'convert': ['pillow>=10.1', 'scikit-learn>=1.1'],
-        # The plots of scripts/benchmark.py.
-        'benchmark': ['matplotlib>=3.5'],
+        # scripts/benchmark.py and its plots.
+        'benchmark': ['psutil>=5.6', 'matplotlib>=3.5'],
         'test': ['pytest>=7', 'pytest-xdist>=3.2', 'ruff>=0.8', 'pillow>=10.1',
-                 'scikit-learn>=1.1', 'matplotlib>=3.5'],
+                 'scikit-learn>=1.1', 'psutil>=5.6', 'matplotlib>=3.5'],
     },
 )

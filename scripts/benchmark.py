@@ -6,23 +6,23 @@
 Each measurement is a training run of train_image_classifiers.py in processes of its own,
 every rank on cores of its own, and its speed what the log of that run says. Efficiency
 compares N ranks with N times one rank on as many cores. With --peers, resnet_v1_50 is trained
-by tf_keras and, where it is installed, PyTorch as well. Times depend on the machine and what
+by tf_keras and, where it is installed, PyTorch as well. What is compared takes turns of a few
+seconds, and a ratio is the median of those of each round. Times depend on the machine and what
 else it does: compare the numbers of one run of this script only.
 """
-import collections
 import functools
 import importlib.util
 import itertools
 import json
 import os
 import pathlib
-import re
 import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
 
+import turns
 from absl import app, flags
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -30,6 +30,8 @@ FLAGS = flags.FLAGS
 
 PRECISIONS = {'float32': '--use_fp16=False', 'half': '--use_fp16=True',
               'bfloat16': '--half_dtype=bfloat16', 'float16': '--half_dtype=float16'}
+
+ENDLESS = 10**6  # Steps, or intervals.
 
 # --peer of scripts/peers.py -> the package that it needs, and what it is called.
 PEERS = {'keras': ('tf_keras', 'tf_keras, fit'), 'torch': ('torch', 'PyTorch, channels last'),
@@ -43,9 +45,10 @@ def define_flags():
   flags.DEFINE_list('ranks', ['1'], 'Numbers of ranks to measure.')
   flags.DEFINE_list('precisions', ['float32'], f'Among {", ".join(PRECISIONS)}.')
   flags.DEFINE_integer('batch_size', 8, 'Images in a step of one rank.', lower_bound=1)
-  flags.DEFINE_integer('intervals', 5, 'Intervals of the log to measure.', lower_bound=2)
+  flags.DEFINE_integer('rounds', 5, 'Turns that each takes.', lower_bound=1)
+  flags.DEFINE_integer('intervals', 1, 'Intervals of the log to measure in a turn.',
+                       lower_bound=1)
   flags.DEFINE_integer('steps', 4, 'Steps in an interval.', lower_bound=1)
-  flags.DEFINE_integer('rounds', 1, 'Measure all in turn so many times.', lower_bound=1)
   flags.DEFINE_bool('mpi', None, 'Start several ranks with mpirun, not horovodrun; by default '
                     'where launch_local.sh does: Horovod has Open MPI, and there is no GPU.')
   flags.DEFINE_integer('cores_per_rank', None, 'Cores that each rank is bound to; by default '
@@ -62,12 +65,11 @@ def define_flags():
 
 
 def command(model, ranks, precision, output_dir, cores, *more):
-  """Return the shell command of one measurement, with `more` flags of the training script."""
-  steps = (FLAGS.intervals + 1) * FLAGS.steps
+  """Return the command of an endless run, with `more` flags of the training script."""
   train = [
       sys.executable, str(ROOT / 'train_image_classifiers.py'), '--dataset_name=mock',
       f'--model_name={model}', f'--batch_size={FLAGS.batch_size}', PRECISIONS[precision],
-      f'--stop_at_step={steps}', f'--log_loss_every_n_iters={FLAGS.steps}',
+      f'--stop_at_step={ENDLESS}', f'--log_loss_every_n_iters={FLAGS.steps}',
       '--hooks=StopAtStepHook,LoggingTensorHook', f'--output_dir={output_dir}',
       f'--enable_paisoar={ranks > 1}', '--learning_rate=0.001', *more, *FLAGS.flag]
   return [*(launcher(ranks) if ranks > 1 else []), *bound(train, cores)]
@@ -100,11 +102,11 @@ def holds(condition):
 
 
 def peer_command(peer, precision, cores):
-  """Return the shell command that trains ResNet-50 with another library."""
+  """Return the command that trains ResNet-50 with another library, without end."""
   return bound([
       sys.executable, str(ROOT / 'scripts' / 'peers.py'), f'--peer={peer}',
       f'--half={precision != "float32"}', f'--batch_size={FLAGS.batch_size}',
-      f'--steps={FLAGS.steps}', f'--intervals={FLAGS.intervals}'], cores)
+      f'--steps={FLAGS.steps}', f'--intervals={ENDLESS}'], cores)
 
 
 def bound(words, cores):
@@ -115,24 +117,43 @@ def bound(words, cores):
   return ['bash', '-c', f'IFS=, cores=({available}); exec taskset -c "{own}" {shlex.join(words)}']
 
 
-def measure(model, ranks, precision, cores, *more):
-  """Return the images/s over all ranks of each interval after the first, a list."""
-  with tempfile.TemporaryDirectory() as output_dir:
-    return speeds_of(command(model, ranks, precision, output_dir, cores, *more))[1:]
+def measure(model, ranks, cores):
+  """Return a list of results, one for each precision and number of ranks.
 
+  Args:
+    model: string.
+    ranks: list of ints.
+    cores: int, of each rank.
 
-def speeds_of(words):
-  """Run a command; return the images/s that it prints, a list.
-
-  Raises:
-    RuntimeError: the run failed; the message holds the end of its log.
+  Returns:
+    List of dicts with 'images_per_second', those of each round over all ranks, 'efficiency',
+    which is None unless one rank is measured too, and 'of_float32', the speed as a multiple
+    of that in float32, which is None unless that is.
   """
-  run = subprocess.run(words, text=True, capture_output=True, check=False)
-  log = run.stdout + run.stderr
-  speeds = [float(x.replace(',', '')) for x in re.findall(r'([\d.,]+) images/s', log)]
-  if run.returncode != 0 or len(speeds) < 2:
-    raise RuntimeError(f'{words[-1]} failed:\n{log[-2000:]}')
-  return speeds
+  cases = list(itertools.product(FLAGS.precisions, ranks))
+  with tempfile.TemporaryDirectory() as runs:
+    speeds = turns.take(
+        {(precision, n): command(model, n, precision, f'{runs}/{precision}{n}', cores)
+         for precision, n in cases}, FLAGS.rounds, FLAGS.intervals)
+  return [{'model': model, 'precision': precision, 'ranks': n, 'cores_per_rank': cores,
+           'batch_size': FLAGS.batch_size, 'images_per_second': speeds[precision, n],
+           'efficiency': ratio(speeds, (precision, n), (precision, 1), n),
+           'of_float32': ratio(speeds, (precision, n), ('float32', n))}
+          for precision, n in cases]
+
+
+def ratio(speeds, ours, theirs, times=1):
+  """Return how many times as fast one is as some times another, the median of all rounds.
+
+  Args:
+    speeds: what turns.take() returned.
+    ours, theirs: keys; the ratio is None where theirs is not there.
+    times: number.
+  """
+  if theirs not in speeds:
+    return None
+  return statistics.median(one / other / times for one, other in
+                           zip(speeds[ours], speeds[theirs]))
 
 
 def compare_peers(cores):
@@ -140,38 +161,35 @@ def compare_peers(cores):
   if has_gpus():
     raise app.UsageError('--peers compares libraries on a processor: hide the GPUs '
                          '(CUDA_VISIBLE_DEVICES=-1)')
-  speeds = collections.defaultdict(list)
-  for _, precision in itertools.product(range(FLAGS.rounds), FLAGS.precisions):
-    speeds[precision, 'this project'] += measure(
-        'resnet_v1_50', 1, precision, cores, '--optimizer=momentum', '--num_classes=1000')
-    for peer, (package, name) in PEERS.items():
-      if importlib.util.find_spec(package):
-        speeds[precision, name] += speeds_of(peer_command(peer, precision, cores))
   print('| precision | library | images/s | lowest to highest | this project is |')
   print('| --- | --- | --- | --- | --- |')
-  for (precision, library), found in speeds.items():
-    ours, median = statistics.median(speeds[precision, 'this project']), statistics.median(found)
-    print(f'| {precision} | {library} | {median:.1f} | {min(found):.1f} to {max(found):.1f} | '
-          f'{ours / median:.2f} times as fast |')
+  for precision in FLAGS.precisions:
+    with tempfile.TemporaryDirectory() as output_dir:
+      commands = {'this project': command(
+          'resnet_v1_50', 1, precision, output_dir, cores, '--optimizer=momentum',
+          '--num_classes=1000')}
+      commands.update({name: peer_command(peer, precision, cores)
+                       for peer, (package, name) in PEERS.items()
+                       if importlib.util.find_spec(package)})
+      speeds = turns.take(commands, FLAGS.rounds, FLAGS.intervals)
+    for library, found in speeds.items():
+      print(f'| {precision} | {library} | {in_words(found)} | '
+            f'{ratio(speeds, "this project", library):.2f} times as fast |', flush=True)
+
+
+def in_words(speeds):
+  """Return the median, and lowest and highest, of images/s as two cells of a table."""
+  return f'{statistics.median(speeds):.1f} | {min(speeds):.1f} to {max(speeds):.1f}'
 
 
 def summarize(results):
-  """Add 'efficiency' to the results that have a peer with one rank; return a table, a string.
-
-  Args:
-    results: list of dicts with 'model', 'precision', 'ranks' and 'images_per_second', a
-      list of the intervals.
-  """
-  single = {(r['model'], r['precision']): statistics.median(r['images_per_second'])
-            for r in results if r['ranks'] == 1}
-  lines = ['| network | precision | ranks | images/s | lowest to highest | efficiency |',
-           '| --- | --- | --- | --- | --- | --- |']
+  """Return a table of results of measure(), a string."""
+  lines = ['| network | precision | ranks | images/s | lowest to highest | efficiency | '
+           'of float32 |', '| --- | --- | --- | --- | --- | --- | --- |']
   for r in results:
-    speeds = r['images_per_second']
-    median, one = statistics.median(speeds), single.get((r['model'], r['precision']))
-    r['efficiency'] = median / (one * r['ranks']) if one else None
-    lines.append(f'| {r["model"]} | {r["precision"]} | {r["ranks"]} | {median:.1f} | '
-                 f'{min(speeds):.1f} to {max(speeds):.1f} | {efficiency_of(r)} |')
+    times = '' if r['of_float32'] is None else f'{r["of_float32"]:.2f} times'
+    lines.append(f'| {r["model"]} | {r["precision"]} | {r["ranks"]} | '
+                 f'{in_words(r["images_per_second"])} | {efficiency_of(r)} | {times} |')
   return '\n'.join(lines)
 
 
@@ -182,13 +200,13 @@ def efficiency_of(result):
 
 
 def label(result):
-  """Return what the plot calls a result that summarize() has seen."""
+  """Return what the plot calls a result of measure()."""
   words = [result['model'], result['precision'], str(result['ranks']), efficiency_of(result)]
   return ', '.join(word for word in words if word)
 
 
 def plot(results, path):
-  """Write a bar chart of images/s, with the spread, as a PNG; of what summarize() has seen."""
+  """Write a bar chart of images/s, with the spread, as a PNG; of results of measure()."""
   import matplotlib
   matplotlib.use('Agg')
   from matplotlib import pyplot
@@ -217,13 +235,11 @@ def main(argv):
   if FLAGS.peers:
     compare_peers(cores)
     return
-  results = [{'model': model, 'precision': precision, 'ranks': n, 'cores_per_rank': cores,
-              'batch_size': FLAGS.batch_size, 'images_per_second': []}
-             for model, precision, n in itertools.product(FLAGS.models, FLAGS.precisions, ranks)]
-  for _, result in itertools.product(range(FLAGS.rounds), results):
-    result['images_per_second'] += measure(result['model'], result['ranks'], result['precision'],
-                                           cores)
-    print(summarize([result]).splitlines()[-1], file=sys.stderr, flush=True)
+  results = []
+  for model in FLAGS.models:
+    found = measure(model, ranks, cores)
+    print(summarize(found), file=sys.stderr, flush=True)
+    results += found
   print(summarize(results))
   if FLAGS.output:
     pathlib.Path(FLAGS.output + '.json').write_text(json.dumps(results, indent=1) + '\n')

@@ -17,7 +17,9 @@ def benchmark():
   """The script as a module, with flags of its own."""
   spec = importlib.util.spec_from_file_location('benchmark', _PATH)
   module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
+  with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(str(_PATH.parent))
+    spec.loader.exec_module(module)
   return module
 
 
@@ -34,7 +36,8 @@ def flag_values(benchmark, monkeypatch):
         benchmark.flags, name,
         lambda *args, define=define, **kwargs: define(*args, flag_values=values, **kwargs))
   benchmark.define_flags()
-  values(['benchmark', '--batch_size=16', '--intervals=3', '--steps=5', '--flag=--seed=7'])
+  values(['benchmark', '--batch_size=16', '--intervals=3', '--rounds=2', '--steps=5',
+          '--flag=--seed=7'])
   with flagsaver.flagsaver():
     yield values
 
@@ -43,7 +46,7 @@ def test_one_rank_is_a_run_bound_to_its_cores(benchmark, flag_values):
   command = benchmark.command('lenet', 1, 'half', '/run', 2)
   assert command[:2] == ['bash', '-c']
   assert 'exec taskset -c "${cores[*]:' in command[2]
-  for flag in ('--model_name=lenet', '--batch_size=16', '--use_fp16=True', '--stop_at_step=20',
+  for flag in ('--model_name=lenet', '--batch_size=16', '--use_fp16=True', '--stop_at_step=1000000',
                '--log_loss_every_n_iters=5', '--enable_paisoar=False', '--seed=7'):
     assert f' {flag}' in command[2]
 
@@ -109,15 +112,48 @@ def test_a_machine_with_a_gpu_does_not_suit_mpirun(benchmark, monkeypatch, tmp_p
   assert not benchmark.has_gpus()
 
 
-def test_each_round_measures_all_in_turn(benchmark, flag_values, monkeypatch, capsys):
-  flag_values(['benchmark', '--ranks=1,2', '--rounds=2', '--cores_per_rank=1'])
+@pytest.fixture
+def taken(benchmark, monkeypatch):
+  """What turns.take() was called with, a list; it gives 1, 2 times as much to the next, ..."""
+  calls = []
+
+  def take(commands, rounds, intervals):
+    calls.append((list(commands.values()), rounds, intervals))
+    return {name: [10.0 * n, 12.0 * n, 14.0 * n] for n, name in enumerate(commands, 1)}
+
+  monkeypatch.setattr(benchmark.turns, 'take', take)
+  return calls
+
+
+def test_ranks_and_precisions_take_turns(benchmark, flag_values, taken, monkeypatch, capsys):
+  flag_values(['benchmark', '--ranks=1,2', '--cores_per_rank=1', '--precisions=float32,half'])
   monkeypatch.setattr(os, 'sched_getaffinity', lambda _: {0, 1})
-  measured = []
-  monkeypatch.setattr(benchmark, 'measure', lambda model, ranks, precision, cores: (
-      measured.append(ranks), [10.0 * ranks])[1])
   benchmark.main(['benchmark'])
-  assert measured == [1, 2, 1, 2]
-  assert capsys.readouterr().out.endswith('| 2 | 20.0 | 20.0 to 20.0 | 100 % |\n')
+  ((commands, rounds, intervals),) = taken
+  assert (rounds, intervals) == (2, 3)
+  assert [('--use_fp16=True' in words[-1], '--enable_paisoar=True' in words[-1])
+          for words in commands] == [(False, False), (False, True), (True, False), (True, True)]
+  assert capsys.readouterr().out.splitlines()[-4:] == [
+      '| resnet_v1_50 | float32 | 1 | 12.0 | 10.0 to 14.0 |  | 1.00 times |',
+      '| resnet_v1_50 | float32 | 2 | 24.0 | 20.0 to 28.0 | 100 % | 1.00 times |',
+      '| resnet_v1_50 | half | 1 | 36.0 | 30.0 to 42.0 |  | 3.00 times |',
+      '| resnet_v1_50 | half | 2 | 48.0 | 40.0 to 56.0 | 67 % | 2.00 times |']
+
+
+def test_without_one_rank_there_is_no_efficiency_and_no_ratio_without_float32(
+    benchmark, flag_values, taken):
+  flag_values(['benchmark', '--precisions=half'])
+  (result,) = benchmark.measure('lenet', [2], 1)
+  assert result['efficiency'] is None
+  assert result['of_float32'] is None
+  assert benchmark.summarize([result]).endswith('| half | 2 | 12.0 | 10.0 to 14.0 |  |  |')
+
+
+def test_a_ratio_is_the_median_of_those_of_each_round(benchmark):
+  speeds = {1: [10.0, 20.0, 40.0], 2: [18.0, 39.0, 60.0]}
+  assert benchmark.ratio(speeds, 2, 1) == 1.8
+  assert benchmark.ratio(speeds, 2, 1, 2) == 0.9
+  assert benchmark.ratio(speeds, 2, 3) is None
 
 
 @pytest.mark.parametrize('flag', [
@@ -135,22 +171,11 @@ def test_more_cores_than_there_are_are_not_measured(benchmark, flag_values, monk
     benchmark.main(['benchmark'])
 
 
-def test_a_measurement_runs_in_the_directory_of_its_caller(benchmark, monkeypatch, tmp_path):
-  (tmp_path / 'log').write_text('5.0 images/s\n6.0 images/s\n')
-  monkeypatch.chdir(tmp_path)
-  assert benchmark.speeds_of(['cat', 'log']) == [5.0, 6.0]
-
-
-def test_efficiency_compares_with_as_many_times_one_rank(benchmark):
-  def result(ranks, *speeds):
-    return {'model': 'lenet', 'precision': 'half', 'ranks': ranks, 'images_per_second': speeds}
-  results = [result(1, 9.0, 10.0, 30.0), result(2, 18.0, 15.0, 19.0)]
-  table = benchmark.summarize(results)
-  assert [r['efficiency'] for r in results] == [1.0, 18.0 / 20.0]
-  assert table.splitlines()[2:] == [
-      '| lenet | half | 1 | 10.0 | 9.0 to 30.0 |  |',
-      '| lenet | half | 2 | 18.0 | 15.0 to 19.0 | 90 % |']
-  assert [benchmark.label(r) for r in results] == ['lenet, half, 1', 'lenet, half, 2, 90 %']
+def test_the_plot_says_what_is_measured_and_its_efficiency(benchmark):
+  result = {'model': 'lenet', 'precision': 'half', 'ranks': 2, 'efficiency': 0.904}
+  assert benchmark.label(result) == 'lenet, half, 2, 90 %'
+  assert benchmark.label({**result, 'ranks': 1, 'efficiency': 1.0}) == 'lenet, half, 1'
+  assert benchmark.label({**result, 'efficiency': None}) == 'lenet, half, 2'
 
 
 def test_the_plot_has_a_bar_for_each_result(benchmark, tmp_path):
@@ -171,27 +196,29 @@ def test_a_peer_has_the_same_batch_precision_and_cores(benchmark, flag_values):
       'resnet_v1_50', 1, 'half', '/run', 2, '--optimizer=momentum')[2]
   command = benchmark.peer_command('keras', 'half', 2)
   assert command[:2] == ['bash', '-c']
-  for flag in ('--peer=keras', '--half=True', '--batch_size=16', '--steps=5', '--intervals=3'):
+  for flag in ('--peer=keras', '--half=True', '--batch_size=16', '--steps=5',
+               '--intervals=1000000'):
     assert f' {flag}' in command[2]
   assert ' --half=False' in benchmark.peer_command('torch', 'float32', 2)[2]
   assert 'exec taskset -c "${cores[*]:' in command[2]
 
 
-def test_ratios_to_the_peers_that_are_installed(benchmark, flag_values, monkeypatch, capsys):
+def test_peers_that_are_installed_take_turns(benchmark, flag_values, taken, monkeypatch, capsys):
   monkeypatch.setattr(benchmark, 'PEERS', {'keras': ('json', 'Keras'), 'torch': ('absent', 'T')})
   monkeypatch.setattr(benchmark, 'has_gpus', lambda: False)
-  flag_values(['benchmark', '--precisions=float32,half', '--rounds=2'])
-  ours = iter([[11.0, 12.0], [30.0], [14.0], [20.0]])
-  theirs = iter([[7.0], [10.0], [8.0, 9.0], [10.0]])
-  monkeypatch.setattr(benchmark, 'measure', lambda *arguments: next(ours) if {
-      '--optimizer=momentum', '--num_classes=1000'} <= set(arguments) else None)
-  monkeypatch.setattr(benchmark, 'speeds_of', lambda words: next(theirs))
+  flag_values(['benchmark', '--precisions=float32,half'])
   benchmark.compare_peers(2)
+  for (ours, theirs), rounds, intervals in taken:
+    assert '--optimizer=momentum' in ours[-1]
+    assert '--num_classes=1000' in ours[-1]
+    assert '--peer=keras' in theirs[-1]
+    assert (rounds, intervals) == (2, 3)
+  assert ['--use_fp16=True' in ours[-1] for (ours, _), _, _ in taken] == [False, True]
+  assert ['--half=True' in theirs[-1] for (_, theirs), _, _ in taken] == [False, True]
   assert capsys.readouterr().out.splitlines()[2:] == [
-      '| float32 | this project | 12.0 | 11.0 to 14.0 | 1.00 times as fast |',
-      '| float32 | Keras | 8.0 | 7.0 to 9.0 | 1.50 times as fast |',
-      '| half | this project | 25.0 | 20.0 to 30.0 | 1.00 times as fast |',
-      '| half | Keras | 10.0 | 10.0 to 10.0 | 2.50 times as fast |']
+      f'| {precision} | {library}' for precision in ('float32', 'half') for library in (
+          'this project | 12.0 | 10.0 to 14.0 | 1.00 times as fast |',
+          'Keras | 24.0 | 20.0 to 28.0 | 0.50 times as fast |')]
 
 
 def test_peers_are_not_compared_where_there_is_a_gpu(benchmark, flag_values, monkeypatch):

@@ -69,7 +69,7 @@ def stamp_of(clone):
 
 @pytest.mark.parametrize(('old', 'new', 'is_same'), [
     ('"""Packaging of', '"""The packaging of', True), ('  # Horovod', '  # Our Horovod', True),
-    ('        # The plots', '        # All plots', True), ('<2.19', '<2.20', False),
+    ('        # Converting', '        # For converting', True), ('<2.19', '<2.20', False),
     ("'absl-py>=1.4',", "'absl-py>=1.4', 'six',", False), ("'matplotlib>=3.5'", '', False)])
 def test_only_what_is_to_be_installed_makes_another_stamp(clone, old, new, is_same):
   stamp, text = stamp_of(clone), (clone / 'setup.py').read_text()

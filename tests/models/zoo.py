@@ -97,6 +97,7 @@ def session():
   """Enter a session that does not spend time on optimizing its graph."""
   config = tf.ConfigProto()
   config.graph_options.rewrite_options.disable_meta_optimizer = True
+  config.graph_options.optimizer_options.opt_level = tf.OptimizerOptions.L0
   with tf.Session(config=config) as opened:
     yield opened
 

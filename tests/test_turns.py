@@ -1,0 +1,76 @@
+"""Turns of real processes: who runs when, and what is left of them."""
+import importlib.util
+import pathlib
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+_PATH = pathlib.Path(__file__).resolve().parent.parent / 'scripts' / 'turns.py'
+
+# Writes when it works into the file 'log', and prints the speeds 1, 2, 3, ...
+_WORK = """
+import itertools, sys, time
+name, log, last = sys.argv[1:]
+for number in itertools.count(1):
+  for _ in range(5):
+    time.sleep(0.02)
+    open(log, 'a').write(f'{name} {time.monotonic()}\\n')
+  print(f'{number} images/s', flush=True)
+  if number == int(last):
+    sys.exit('out of images')
+"""
+
+
+@pytest.fixture(scope='module')
+def turns():
+  spec = importlib.util.spec_from_file_location('turns', _PATH)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+def work(name, log, last=-1):
+  """Return the command of a worker whose shell is another process; it ends after `last`."""
+  words = [sys.executable, '-c', _WORK, name, str(log), str(last)]
+  return ['sh', '-c', '"$@"; exit', 'sh', *words]
+
+
+def test_one_works_at_a_time(turns, tmp_path):
+  log = tmp_path / 'log'
+  speeds = turns.take({name: work(name, log) for name in 'ab'}, rounds=3, intervals=2)
+  for found in speeds.values():
+    assert len(found) == 3
+    # The first interval and the one of each pause do not count; a median lies between two.
+    assert found[0] >= 3.5
+    assert found == sorted(found)
+    assert all(later - earlier >= 3 for earlier, later in zip(found, found[1:]))
+  workers = [line.split()[0] for line in log.read_text().splitlines()]
+  turns_taken = 1 + sum(one != other for one, other in zip(workers, workers[1:]))
+  assert turns_taken <= 2 + 2 * 3
+
+
+def test_nothing_is_left_running(turns, tmp_path):
+  turns.take({'a': work('a', tmp_path / 'log')}, rounds=1, intervals=1)
+  assert psutil.Process().children(recursive=True) == []
+  written = (tmp_path / 'log').read_text()
+  time.sleep(0.1)
+  assert (tmp_path / 'log').read_text() == written
+
+
+@pytest.mark.parametrize('last', [1, 3])
+def test_a_command_that_ends_says_why(turns, tmp_path, last):
+  with pytest.raises(RuntimeError, match='(?s)ended:.*out of images'):
+    turns.take({'a': work('a', tmp_path / 'log'), 'b': work('b', tmp_path / 'log', last)},
+               rounds=2, intervals=2)
+  assert psutil.Process().children(recursive=True) == []
+
+
+def test_the_remedy_where_psutil_is_missing():
+  script = f'import sys; sys.modules["psutil"] = None; exec(open({str(_PATH)!r}).read())'
+  done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True,
+                        check=False)
+  assert done.returncode == 1
+  assert "pip install -e '.[benchmark]'" in done.stderr
