@@ -10,17 +10,18 @@ memory    the peak of a run, against that of the same step in a bare loop of Ten
 input     images/s with photos that one core prepares while another trains, against random
           images in memory with one core that trains
 
-What is compared takes turns, in processes of its own: compare the ratios, not the times.
+What is compared takes turns, in processes of its own: compare the ratios, not the times. Those of
+input are in memory all the time, and a turn is some steps long.
 """
 import os
 import pathlib
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
+import turns
 from absl import app, flags
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -33,7 +34,8 @@ def define_flags():
   flags.DEFINE_enum('what', 'start', sorted(MEASURES), 'What to measure.')
   flags.DEFINE_list('models', ['resnet_v1_50'], 'Networks to measure.')
   flags.DEFINE_integer('batch_size', 16, 'Images in a step, of memory and input.', lower_bound=1)
-  flags.DEFINE_integer('steps', 12, 'Steps of a run, of memory and input.', lower_bound=4)
+  flags.DEFINE_integer('steps', 12, 'Steps of a run of memory, and of half a turn of input.',
+                       lower_bound=1)
   flags.DEFINE_integer('rounds', 3, 'Turns that each takes.', lower_bound=1)
   flags.DEFINE_string('dataset_name', 'flowers', 'Data set of input.')
   flags.DEFINE_string('dataset_dir', None, 'Directory of its TFRecord files.')
@@ -84,37 +86,38 @@ def first_step(command):
   return seconds
 
 
-def start(model, output_dir):
-  """Return the seconds to the first step of a run, and those of the import."""
-  ours = first_step(train(model, 1, output_dir / 'run', '--batch_size=1'))
-  alone = run([sys.executable, '-c', 'import tensorflow'], TF_CPP_MIN_LOG_LEVEL='1')
-  return ours, alone[0], 's', 'import tensorflow'
+def start(model, folder):
+  """Return the seconds to the first step of each run, those of each import, unit and name."""
+  ours, theirs = [], []
+  for number in range(FLAGS.rounds):
+    ours.append(first_step(train(model, 1, folder / str(number), '--batch_size=1')))
+    theirs.append(run([sys.executable, '-c', 'import tensorflow'], TF_CPP_MIN_LOG_LEVEL='1')[0])
+  return ours, theirs, 's', 'import tensorflow'
 
 
-def memory(model, output_dir):
-  """Return the peak of a run and that of the bare loop, in GB."""
-  ours = run(train(model, FLAGS.steps, output_dir / 'run', f'--batch_size={FLAGS.batch_size}',
-                   NO_CHECKPOINTS))
-  bare = run([sys.executable, __file__, '--bare', f'--models={model}',
-              f'--batch_size={FLAGS.batch_size}', f'--steps={FLAGS.steps}'])
-  return ours[1] / 1e9, bare[1] / 1e9, 'GB', 'a bare loop'
+def memory(model, folder):
+  """Return the peaks of runs and those of the bare loop, in GB, unit and name."""
+  ours, theirs = [], []
+  for number in range(FLAGS.rounds):
+    ours.append(run(train(model, FLAGS.steps, folder / str(number),
+                          f'--batch_size={FLAGS.batch_size}', NO_CHECKPOINTS))[1] / 1e9)
+    theirs.append(run([sys.executable, __file__, '--bare', f'--models={model}',
+                       f'--batch_size={FLAGS.batch_size}', f'--steps={FLAGS.steps}'])[1] / 1e9)
+  return ours, theirs, 'GB', 'a bare loop'
 
 
-def hidden_input(model, output_dir):
-  """Return the images/s of a run on photos, and of one on random images."""
-  threads = {'TF_NUM_INTRAOP_THREADS': '1'}
-  common = [f'--batch_size={FLAGS.batch_size}', '--num_classes=1000', NO_CHECKPOINTS]
-  photos = run(train(model, FLAGS.steps, output_dir / 'photos', *common,
-                     f'--dataset_name={FLAGS.dataset_name}', f'--dataset_dir={FLAGS.dataset_dir}',
-                     '--num_preprocessing_threads=1', '--prefetch_buffer_size=4'), **threads)
-  mock = run(train(model, FLAGS.steps, output_dir / 'mock', *common), **threads)
-  return speed(photos[2]), speed(mock[2]), 'images/s', 'random images'
-
-
-def speed(log):
-  """Return the median images/s of a log, without its first interval."""
-  found = [float(x.replace(',', '')) for x in re.findall(r'([\d.,]+) images/s', log)]
-  return statistics.median(found[1:])
+def hidden_input(model, folder):
+  """Return the images/s on photos and those on random images, turn by turn, unit and name."""
+  one_core = ['env', 'TF_NUM_INTRAOP_THREADS=1']
+  common = [f'--batch_size={FLAGS.batch_size}', '--num_classes=1000', NO_CHECKPOINTS,
+            f'--log_loss_every_n_iters={FLAGS.steps}']
+  speeds = turns.take({
+      'photos': one_core + train(
+          model, 10**6, folder / 'photos', *common, f'--dataset_name={FLAGS.dataset_name}',
+          f'--dataset_dir={FLAGS.dataset_dir}', '--num_preprocessing_threads=1',
+          '--prefetch_buffer_size=4'),
+      'mock': one_core + train(model, 10**6, folder / 'mock', *common)}, FLAGS.rounds, 1)
+  return speeds['photos'], speeds['mock'], 'images/s', 'random images'
 
 
 MEASURES = {'start': start, 'memory': memory, 'input': hidden_input}
@@ -150,15 +153,12 @@ def main(argv):
   print('| network | a run | | compared with | ratio | lowest to highest |')
   print('| --- | --- | --- | --- | --- | --- |')
   for model in FLAGS.models:
-    turns = []
-    for _ in range(FLAGS.rounds):
-      with tempfile.TemporaryDirectory() as folder:
-        turns.append(MEASURES[FLAGS.what](model, pathlib.Path(folder)))
-    ratios = sorted(ours / other for ours, other, *_ in turns)
-    ours, other = (statistics.median(turn[k] for turn in turns) for k in (0, 1))
-    unit, name = turns[0][2:]
-    print(f'| {model} | {ours:.2f} {unit} | {other:.2f} {unit} | {name} | '
-          f'{statistics.median(ratios):.2f} | {ratios[0]:.2f} to {ratios[-1]:.2f} |', flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+      ours, theirs, unit, name = MEASURES[FLAGS.what](model, pathlib.Path(folder))
+    ratios = [own / other for own, other in zip(ours, theirs)]
+    print(f'| {model} | {statistics.median(ours):.2f} {unit} | {statistics.median(theirs):.2f} '
+          f'{unit} | {name} | {statistics.median(ratios):.2f} | '
+          f'{min(ratios):.2f} to {max(ratios):.2f} |', flush=True)
 
 
 if __name__ == '__main__':
