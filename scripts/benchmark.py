@@ -31,8 +31,6 @@ FLAGS = flags.FLAGS
 PRECISIONS = {'float32': '--use_fp16=False', 'half': '--use_fp16=True',
               'bfloat16': '--half_dtype=bfloat16', 'float16': '--half_dtype=float16'}
 
-ENDLESS = 10**6  # Steps, or intervals.
-
 # --peer of scripts/peers.py -> the package that it needs, and what it is called.
 PEERS = {'keras': ('tf_keras', 'tf_keras, fit'), 'torch': ('torch', 'PyTorch, channels last'),
          'product': ('tensorflow', 'limit of a matrix product')}
@@ -69,7 +67,7 @@ def command(model, ranks, precision, output_dir, cores, *more):
   train = [
       sys.executable, str(ROOT / 'train_image_classifiers.py'), '--dataset_name=mock',
       f'--model_name={model}', f'--batch_size={FLAGS.batch_size}', PRECISIONS[precision],
-      f'--stop_at_step={ENDLESS}', f'--log_loss_every_n_iters={FLAGS.steps}',
+      f'--log_loss_every_n_iters={FLAGS.steps}', *turns.ENDLESS,
       '--hooks=StopAtStepHook,LoggingTensorHook', f'--output_dir={output_dir}',
       f'--enable_paisoar={ranks > 1}', '--learning_rate=0.001', *more, *FLAGS.flag]
   return [*(launcher(ranks) if ranks > 1 else []), *bound(train, cores)]
@@ -106,7 +104,7 @@ def peer_command(peer, precision, cores):
   return bound([
       sys.executable, str(ROOT / 'scripts' / 'peers.py'), f'--peer={peer}',
       f'--half={precision != "float32"}', f'--batch_size={FLAGS.batch_size}',
-      f'--steps={FLAGS.steps}', f'--intervals={ENDLESS}'], cores)
+      f'--steps={FLAGS.steps}', '--intervals=1000000'], cores)
 
 
 def bound(words, cores):
