@@ -1,6 +1,5 @@
 """Turns of real processes: who runs when, and what is left of them."""
-import importlib.util
-import pathlib
+import importlib
 import subprocess
 import sys
 import time
@@ -8,7 +7,7 @@ import time
 import psutil
 import pytest
 
-_PATH = pathlib.Path(__file__).resolve().parent.parent / 'scripts' / 'turns.py'
+from tests import launch
 
 # Writes when it works into the file 'log', and prints the speeds 1, 2, 3, ...
 _WORK = """
@@ -24,12 +23,10 @@ for number in itertools.count(1):
 """
 
 
-@pytest.fixture(scope='module')
-def turns():
-  spec = importlib.util.spec_from_file_location('turns', _PATH)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module
+@pytest.fixture
+def turns(monkeypatch):
+  monkeypatch.syspath_prepend(str(launch.ROOT / 'scripts'))
+  return importlib.import_module('turns')
 
 
 def work(name, log, last=-1):
@@ -38,16 +35,16 @@ def work(name, log, last=-1):
   return ['sh', '-c', '"$@"; exit', 'sh', *words]
 
 
-def test_one_works_at_a_time(turns, tmp_path):
-  log = tmp_path / 'log'
-  speeds = turns.take({name: work(name, log) for name in 'ab'}, rounds=3, intervals=2)
+def test_one_works_at_a_time_in_the_directory_of_the_caller(turns, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  speeds = turns.take({name: work(name, 'log') for name in 'ab'}, rounds=3, intervals=2)
   for found in speeds.values():
     assert len(found) == 3
     # The first interval and the one of each pause do not count; a median lies between two.
     assert found[0] >= 3.5
     assert found == sorted(found)
     assert all(later - earlier >= 3 for earlier, later in zip(found, found[1:]))
-  workers = [line.split()[0] for line in log.read_text().splitlines()]
+  workers = [line.split()[0] for line in (tmp_path / 'log').read_text().splitlines()]
   turns_taken = 1 + sum(one != other for one, other in zip(workers, workers[1:]))
   assert turns_taken <= 2 + 2 * 3
 
@@ -69,8 +66,8 @@ def test_a_command_that_ends_says_why(turns, tmp_path, last):
 
 
 def test_the_remedy_where_psutil_is_missing():
-  script = f'import sys; sys.modules["psutil"] = None; exec(open({str(_PATH)!r}).read())'
-  done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True,
-                        check=False)
+  script = 'import sys; sys.modules["psutil"] = None; import turns'
+  done = subprocess.run([sys.executable, '-c', script], cwd=launch.ROOT / 'scripts',
+                        capture_output=True, text=True, check=False)
   assert done.returncode == 1
   assert "pip install -e '.[benchmark]'" in done.stderr
