@@ -30,6 +30,7 @@ from images.utils import (
     convolution_utils,
     error_utils,
     evaluation_utils,
+    garbage_utils,
     hooks_utils,
     inference_utils,
     learning_rate_utils,
@@ -79,7 +80,7 @@ def train():
   with run_utils.owned(plan.output_dir), tf.Graph().as_default():
     tf.set_random_seed(FLAGS.seed)
     global_step = tf.train.get_or_create_global_step()
-    with run_utils.building():
+    with garbage_utils.lasting():
       train_op, tensors = build_training(plan, global_step)
     hooks = get_hooks(plan, tensors)
     check_variables()

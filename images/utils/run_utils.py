@@ -2,7 +2,6 @@
 import contextlib
 import datetime
 import fcntl
-import gc
 import hashlib
 import importlib.metadata
 import itertools
@@ -175,20 +174,6 @@ def versions():
   """Return the versions of the packages that the project is written for, a dict by their names."""
   return {name: importlib.metadata.version(name)
           for name in ('tensorflow', 'tf-slim', 'numpy', 'absl-py')}
-
-
-@contextlib.contextmanager
-def building():
-  """Keep Python's garbage collector from the graph, while it is built and ever after.
-
-  The collector would walk through all of it again and again, and find no garbage.
-  """
-  gc.disable()
-  try:
-    yield
-  finally:
-    gc.freeze()
-    gc.enable()
 
 
 def scaffold():

@@ -3,10 +3,13 @@
 Every module says `from images.utils.tf1 import tf, slim`, so that what has to be
 done before TF-Slim can be used on a current TensorFlow is done once, here.
 """
+import contextlib
 import importlib
 import os
 import sys
 import warnings
+
+from images.utils import garbage_utils
 
 # TensorFlow reads this when it is loaded: 1 hides its INFO lines, keeps warnings.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
@@ -31,14 +34,13 @@ def _for_processors_too(options):
 # And this when it first looks for devices, which is before main().
 os.environ['TF_XLA_FLAGS'] = _for_processors_too(os.environ.get('TF_XLA_FLAGS', ''))
 
-import tensorflow.compat.v1 as tf  # noqa: E402
-
-# The layers below TF-Slim call themselves deprecated, layer by layer; there are no others.
-warnings.filterwarnings('ignore', category=UserWarning, module=r'tensorflow\.python\.keras')
-
 # TensorFlow looks up the layers that TF-Slim is built on under this name, where
 # the tf_keras wheel used to keep them; it now keeps them in tf_keras.src.
 _LEGACY_LAYERS = 'tf_keras.legacy_tf_layers'
+
+# What TF-Slim loads for one loss and tf_keras to turn pictures, if they can: more than half a
+# second.
+_UNUSED = ('sklearn', 'scipy')
 
 
 def _alias_legacy_layers():
@@ -50,7 +52,25 @@ def _alias_legacy_layers():
     sys.modules[_LEGACY_LAYERS + suffix] = importlib.import_module(hidden + suffix)
 
 
-_alias_legacy_layers()
+@contextlib.contextmanager
+def _without(names):
+  """Let modules be as if they were not installed, but those that are loaded already."""
+  hidden = [name for name in names if name not in sys.modules]
+  sys.modules.update(dict.fromkeys(hidden))
+  try:
+    yield
+  finally:
+    for name in hidden:
+      del sys.modules[name]
+
+
+with garbage_utils.lasting(), _without(_UNUSED):
+  import tensorflow.compat.v1 as tf
+  _alias_legacy_layers()
+  import tf_slim as slim
+
+# The layers below TF-Slim call themselves deprecated, layer by layer; there are no others.
+warnings.filterwarnings('ignore', category=UserWarning, module=r'tensorflow\.python\.keras')
 
 # As in TensorFlow 1, `==` asks whether two tensors or variables are the same object:
 # TF-Slim's collections are looked through with it for every layer, and comparing by value
@@ -66,15 +86,5 @@ def _restore_tensor_class():
 
 
 _restore_tensor_class()
-
-# For one loss TF-Slim loads scikit-learn, if it can, which takes half a second.
-_hide = 'sklearn' not in sys.modules
-if _hide:
-  sys.modules['sklearn'] = None  # So it cannot.
-try:
-  import tf_slim as slim
-finally:
-  if _hide:
-    del sys.modules['sklearn']
 
 __all__ = ['tf', 'slim']

@@ -1,6 +1,5 @@
 import datetime
 import errno
-import gc
 import hashlib
 import json
 import os
@@ -211,16 +210,6 @@ def test_a_directory_has_one_owner_at_a_time(tmp_path):
     pass
   with run_utils.owned(str(tmp_path)):
     pass
-
-
-def test_what_is_built_is_left_alone_by_the_garbage_collector():
-  gc.unfreeze()
-  with run_utils.building():
-    assert not gc.isenabled()
-    built = [[] for _ in range(100)]
-  assert gc.isenabled()
-  assert gc.get_freeze_count() > len(built)
-  gc.unfreeze()
 
 
 def test_a_run_does_not_look_for_uninitialized_variables():

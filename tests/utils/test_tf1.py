@@ -10,6 +10,12 @@ from images.utils.tf1 import slim, tf
 from tests import launch
 
 
+def run(code):
+  """Return the lines that a Python of its own prints."""
+  return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True,
+                        cwd=launch.ROOT).stdout.splitlines()
+
+
 def test_a_network_of_slim_layers_runs():
   with tf.Graph().as_default(), tf.Session() as session:
     x = slim.conv2d(tf.ones([2, 8, 8, 3]), 4, 3, normalizer_fn=slim.batch_norm)
@@ -33,11 +39,15 @@ def test_tensors_are_equal_where_they_are_the_same():
 
 def test_what_takes_long_to_load_and_is_not_used_is_not_loaded():
   code = ('import sys; from images.utils.tf1 import tf, slim; '
-          'print([name for name in ("keras", "sklearn") if name in sys.modules]); '
+          'print([name for name in ("keras", "sklearn", "scipy") if name in sys.modules]); '
           'import sklearn.metrics; print(tf.keras.__name__.split(".")[0])')
-  done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True,
-                        cwd=launch.ROOT)
-  assert done.stdout.splitlines() == ['[]', 'tf_keras']
+  assert run(code) == ['[]', 'tf_keras']
+
+
+def test_what_is_loaded_is_left_alone_by_the_garbage_collector():
+  code = ('import gc; from images.utils import tf1; frozen = gc.get_freeze_count(); '
+          'print(gc.isenabled(), frozen > 10 * len(gc.get_objects()))')
+  assert run(code) == ['True True']
 
 
 @pytest.mark.parametrize(('before', 'after'), [
