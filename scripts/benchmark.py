@@ -67,7 +67,7 @@ def command(model, ranks, precision, output_dir, cores, *more):
   train = [
       sys.executable, str(ROOT / 'train_image_classifiers.py'), '--dataset_name=mock',
       f'--model_name={model}', f'--batch_size={FLAGS.batch_size}', PRECISIONS[precision],
-      f'--log_loss_every_n_iters={FLAGS.steps}', *turns.ENDLESS,
+      f'--log_loss_every_n_iters={FLAGS.steps}', turns.ENDLESS,
       '--hooks=StopAtStepHook,LoggingTensorHook', f'--output_dir={output_dir}',
       f'--enable_paisoar={ranks > 1}', '--learning_rate=0.001', *more, *FLAGS.flag]
   return [*(launcher(ranks) if ranks > 1 else []), *bound(train, cores)]

@@ -16,8 +16,8 @@ try:
 except ImportError:
   raise SystemExit("this script needs psutil: pip install -e '.[benchmark]'") from None
 
-# For the training script: it does not end by itself, however long others have their turns.
-ENDLESS = ('--stop_at_step=1000000', '--stall_limit_secs=1000000')
+# For the training script: it does not end by itself.
+ENDLESS = '--stop_at_step=1000000'
 
 
 def take(commands, rounds, intervals):

@@ -47,7 +47,6 @@ def test_one_rank_is_a_run_bound_to_its_cores(benchmark, flag_values):
   assert command[:2] == ['bash', '-c']
   assert 'exec taskset -c "${cores[*]:' in command[2]
   for flag in ('--model_name=lenet', '--batch_size=16', '--use_fp16=True', '--stop_at_step=1000000',
-               '--stall_limit_secs=1000000',
                '--log_loss_every_n_iters=5', '--enable_paisoar=False', '--seed=7'):
     assert f' {flag}' in command[2]
 

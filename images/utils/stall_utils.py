@@ -70,7 +70,7 @@ class _Watch:
 
   def _run(self):
     while _watch is self:
-      time.sleep(min(1.0, self._limit / 10))
+      self._sleep(min(1.0, self._limit / 10))
       if self._stalled():
         states = self._roll_call.ask()
         # A rank that still moves is waited for: it may have more to do, or a slower machine.
@@ -80,6 +80,15 @@ class _Watch:
         states, waited = self._roll_call.ask(), time.monotonic() - self._moved
         if len(states) < len(self._roll_call.places):
           self._end(states, f'for {waited:.0f} s, and a machine is out of reach')
+
+  def _sleep(self, seconds):
+    """Sleep; what it takes longer, as this process stood still, is not a wait for others."""
+    begun = time.monotonic()
+    time.sleep(seconds)
+    stood_still = max(0, time.monotonic() - begun - seconds)
+    self._moved += stood_still
+    if self._lost_since is not None:
+      self._lost_since += stood_still
 
   def _stalled(self, limit=None):
     waited = time.monotonic() - self._moved

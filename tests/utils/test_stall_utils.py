@@ -1,6 +1,7 @@
 """The watch in one process; tests/test_train_image_classifiers_stops.py has several."""
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -26,7 +27,10 @@ def main(argv):
         tf.train.MonitoredSession(hooks=[stall_utils.ReachHook()]) as session:
       for pause in map(float, argv[1:]):
         session.run(one)
-        time.sleep(pause)
+        until = time.monotonic() + pause
+        print('waits', flush=True)
+        while time.monotonic() < until:
+          time.sleep(0.05)
   time.sleep(3)
   print('ended')
 
@@ -46,7 +50,19 @@ def test_a_process_without_a_step_for_two_seconds_ends(pauses, code):
     assert 'nothing has moved for 2 s, the limit of --stall_limit_secs: ' in done.stderr
     assert done.stderr.endswith('; all is saved\n')
   else:
-    assert done.stdout == 'ended\n'
+    assert done.stdout == 'waits\n' * len(pauses) + 'ended\n'
+
+
+def test_a_process_that_stood_still_goes_on():
+  """As after Ctrl-Z and fg: for three seconds, of a pause of four, it could not move."""
+  with subprocess.Popen([sys.executable, '-c', STALL, '4', '1', '1'], cwd=launch.ROOT, text=True,
+                        stdout=subprocess.PIPE) as process:
+    assert process.stdout.readline() == 'waits\n'
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(3)
+    process.send_signal(signal.SIGCONT)
+    assert process.communicate(timeout=60)[0] == 'waits\nwaits\nended\n'
+  assert process.returncode == 0
 
 
 @pytest.fixture
