@@ -89,8 +89,9 @@ def first_step(command):
 def start(model, folder):
   """Return the seconds to the first step of each run, those of each import, unit and name."""
   ours, theirs = [], []
-  for number in range(FLAGS.rounds):
-    ours.append(first_step(train(model, 1, folder / str(number), '--batch_size=1')))
+  for _ in range(FLAGS.rounds):
+    with tempfile.TemporaryDirectory(dir=folder) as run_dir:
+      ours.append(first_step(train(model, 1, run_dir, '--batch_size=1')))
     theirs.append(run([sys.executable, '-c', 'import tensorflow'], TF_CPP_MIN_LOG_LEVEL='1')[0])
   return ours, theirs, 's', 'import tensorflow'
 
