@@ -2,17 +2,29 @@
 
 oneDNN takes up to thirty times as long for those of a convolution with outputs of one pixel, as in
 the wide layers of AlexNet and VGG; in bfloat16 up to half as long again where rows have 7 or 14
-pixels, which it takes in pairs. In a product the pixels of all images are one row.
+pixels, which it takes in pairs; and in float32 for those of 1 x 1 filters. In a product the pixels
+of all images are one row.
 """
+import collections
 import contextlib
+import sys
 
 from images.utils import device_utils
 from images.utils.tf1 import tf
 
-# The largest outputs, in pixels of an image, that have gradients as products: where the
-# convolution is one product itself, and where the gradient of its filters is a sum over pixels
-# for each of their positions. By measurement, with batches of 16.
-_LARGEST = {tf.float32: (1, 0), tf.bfloat16: (14 * 14, 8 * 8)}
+# The largest outputs, in pixels of an image, that have gradients as products, by measurement with
+# batches of 16.
+_Largest = collections.namedtuple('_Largest', [
+    'images',   # of images, where the convolution is one product itself
+    'filters',  # of filters, there
+    'sums',     # of other filters: for each of their positions a sum over pixels
+])
+_ANY = sys.maxsize
+_LARGEST = {
+    tf.float32: _Largest(images=1, filters=_ANY, sums=0),
+    tf.bfloat16: _Largest(images=14 * 14, filters=14 * 14, sums=8 * 8),
+}
+_NONE = _Largest(0, 0, 0)
 
 
 def fast_gradients():
@@ -22,25 +34,31 @@ def fast_gradients():
   """
   if device_utils.accelerator():
     return contextlib.nullcontext()
-  return tf.get_default_graph().gradient_override_map({'Conv2D': 'Conv2DOfSmallOutputs'})
+  return tf.get_default_graph().gradient_override_map({'Conv2D': 'Conv2DAsProducts'})
 
 
-@tf.RegisterGradient('Conv2DOfSmallOutputs')
+@tf.RegisterGradient('Conv2DAsProducts')
 def _gradients(convolution, gradient):
   """Return the gradients of the images and of the filters of a Conv2D."""
   images, filters = convolution.inputs
   attributes = {name: convolution.get_attr(name) for name in (
       'strides', 'padding', 'explicit_paddings', 'dilations', 'data_format')}
   pixels = _pixels(images, filters, gradient, attributes)
-  as_product, as_sums = _LARGEST.get(gradient.dtype, (0, 0))
-  if pixels <= as_product and _is_product(images, filters, attributes['padding']):
-    return _of_product(images, filters, gradient)
-  of_images = tf.raw_ops.Conv2DBackpropInput(
-      input_sizes=tf.shape(images), filter=filters, out_backprop=gradient, **attributes)
-  if pixels <= as_sums:
-    return of_images, _of_filters(images, filters, gradient, attributes['padding'])
-  return of_images, tf.raw_ops.Conv2DBackpropFilter(
-      input=images, filter_sizes=tf.shape(filters), out_backprop=gradient, **attributes)
+  largest = _LARGEST.get(gradient.dtype, _NONE)
+  is_product = _is_product(images, filters, attributes['padding'])
+  if is_product and pixels <= largest.images:
+    of_images = _product_of_images(images, filters, gradient)
+  else:
+    of_images = tf.raw_ops.Conv2DBackpropInput(
+        input_sizes=tf.shape(images), filter=filters, out_backprop=gradient, **attributes)
+  if is_product and pixels <= largest.filters:
+    of_filters = _product_of_filters(images, filters, gradient)
+  elif pixels <= largest.sums:
+    of_filters = _sums_of_filters(images, filters, gradient, attributes['padding'])
+  else:
+    of_filters = tf.raw_ops.Conv2DBackpropFilter(
+        input=images, filter_sizes=tf.shape(filters), out_backprop=gradient, **attributes)
+  return of_images, of_filters
 
 
 def _pixels(images, filters, gradient, attributes):
@@ -59,17 +77,25 @@ def _is_product(images, filters, padding):
   return size == [1, 1] or padding == b'VALID' and size == images.shape.as_list()[1:3]
 
 
-def _of_product(images, filters, gradient):
-  """Return both gradients of a convolution that is one matrix product."""
-  gradient = tf.reshape(gradient, [-1, filters.shape[3]])
-  matrix = tf.reshape(filters, [-1, filters.shape[3]])
-  seen = tf.reshape(images, [-1, matrix.shape[0]])
-  of_images = tf.matmul(gradient, matrix, transpose_b=True)
-  of_filters = tf.matmul(seen, gradient, transpose_a=True)
-  return tf.reshape(of_images, tf.shape(images)), tf.reshape(of_filters, filters.shape)
+def _product_of_images(images, filters, gradient):
+  """Return the gradient of the images of a convolution that is one matrix product."""
+  product = tf.matmul(_rows(gradient, filters.shape[3]), _rows(filters, filters.shape[3]),
+                      transpose_b=True)
+  return tf.reshape(product, tf.shape(images))
 
 
-def _of_filters(images, filters, gradient, padding):
+def _product_of_filters(images, filters, gradient):
+  """Return the gradient of the filters of a convolution that is one matrix product."""
+  product = tf.matmul(_rows(images, filters.shape[:3].num_elements()),
+                      _rows(gradient, filters.shape[3]), transpose_a=True)
+  return tf.reshape(product, filters.shape)
+
+
+def _rows(tensor, length):
+  return tf.reshape(tensor, [-1, length])
+
+
+def _sums_of_filters(images, filters, gradient, padding):
   """Return the gradient of the filters: for each of their positions a sum over all pixels."""
   rows, columns, channels, depth = filters.shape.as_list()
   height, width = gradient.shape.as_list()[1:3]
