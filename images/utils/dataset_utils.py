@@ -196,13 +196,25 @@ def _records(paths, first, last):
     # A rank that reads is no rank that hangs, however much it has to skip after a resume.
     with tf.control_dependencies([tf.numpy_function(stall_utils.move, [], [])]):
       path = tf.identity(path)
-    # Zipping calls no function for each record, as mapping would.
-    return tf.data.Dataset.zip((tf.data.Dataset.from_tensors(path).repeat(),
-                                tf.data.Dataset.range(first, last),
-                                tf.data.TFRecordDataset(path).skip(first)))
+    # Zipping calls no function for each record, as mapping would. It ends with the numbers,
+    # before it asks for a record more.
+    return tf.data.Dataset.zip((
+        tf.data.Dataset.from_tensors(path).repeat(),
+        tf.data.Dataset.range(first, last),
+        tf.data.TFRecordDataset(path).skip(first).concatenate(_too_short(path, last))))
   return tf.data.Dataset.from_tensor_slices((paths, first, last)).interleave(
       read, cycle_length=_INTERLEAVED_FILES, block_length=_INTERLEAVED_RECORDS,
       num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _too_short(path, last):
+  """Return a dataset for the end of a file that should have `last` records or more: it fails."""
+  def fail(path):
+    words = [path, 'has fewer than', last, 'records, and had as many before: put it back as it '
+             'was, then the same command goes on']
+    with tf.control_dependencies([tf.debugging.Assert(False, words)]):
+      return tf.identity(path)
+  return tf.data.Dataset.from_tensors(path).map(fail)
 
 
 def _in_course(files, course, start, *, shuffle_buffer_size, caching):

@@ -249,6 +249,19 @@ def test_without_caching_the_files_are_read_in_every_epoch(tmp_path):
 
 # ---- Bad records ----
 
+@pytest.mark.parametrize('left', [0, 17])
+def test_a_file_that_has_become_shorter_is_an_error(tmp_path, left):
+  """And no shorter epoch, let alone an endless search for a record."""
+  [path] = write(tmp_path, [30])
+
+  def shorten(number):
+    make_data.write_records(path, map(record, range(left)))
+
+  with pytest.raises(tf.errors.InvalidArgumentError,
+                     match=rf'{path}\] \[has fewer than\] \[30\] \[records, and had as many'):
+    read(tmp_path, [30], 100, between=shorten)
+
+
 def test_an_undecodable_image_is_skipped_counted_and_named(tmp_path, capfd):
   write(tmp_path, [13], r7=record(7, encoded=b'no image'))
   batches = read(tmp_path, [13], 5, max_bad_fraction=0.1, shuffle_buffer_size=1)
