@@ -78,6 +78,7 @@ def train():
     return
   report_start(plan)
   with run_utils.owned(plan.output_dir), tf.Graph().as_default():
+    run_utils.check_is_newest(plan.checkpoint, plan.output_dir)
     tf.set_random_seed(FLAGS.seed)
     global_step = tf.train.get_or_create_global_step()
     with garbage_utils.lasting():

@@ -100,6 +100,22 @@ def owned(output_dir):
     yield
 
 
+def check_is_newest(checkpoint, output_dir):
+  """Let the chief make sure that nobody has saved another since `checkpoint` was found.
+
+  Args:
+    checkpoint: string, the path that newest_checkpoint() gave, or None.
+    output_dir: string, a directory that is owned by now.
+
+  Raises:
+    RuntimeError: the directory has another newest checkpoint.
+  """
+  newest = checkpoint_utils.newest_in(output_dir) if cluster_utils.is_chief() else checkpoint
+  if newest != checkpoint:
+    raise RuntimeError(f'another run has just saved {newest}: start the same command again, which '
+                       'goes on from there')
+
+
 def newest_checkpoint(output_dir):
   """Return (path, global step, images trained on, position in the data) of the newest checkpoint.
 

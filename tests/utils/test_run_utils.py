@@ -212,6 +212,15 @@ def test_a_directory_has_one_owner_at_a_time(tmp_path):
     pass
 
 
+def test_a_checkpoint_that_another_run_has_saved_in_the_meantime(tmp_path):
+  """Its position in the data would not be that of the plan."""
+  for step, found in ((1, None), (2, 'model.ckpt-1')):
+    save(tmp_path, step=step)
+    with pytest.raises(RuntimeError, match=rf'just saved {tmp_path}/model\.ckpt-{step}: start '):
+      run_utils.check_is_newest(found and f'{tmp_path}/{found}', str(tmp_path))
+  run_utils.check_is_newest(run_utils.newest_checkpoint(str(tmp_path))[0], str(tmp_path))
+
+
 def test_a_run_does_not_look_for_uninitialized_variables():
   with tf.Graph().as_default(), tf.Session() as session:
     tf.get_variable('w', initializer=1.0)
