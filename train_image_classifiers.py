@@ -30,6 +30,7 @@ from images.utils import (
     convolution_utils,
     error_utils,
     evaluation_utils,
+    file_utils,
     garbage_utils,
     hooks_utils,
     inference_utils,
@@ -77,7 +78,8 @@ def train():
                  'another --output_dir', plan.output_dir, plan.first_step, plan.total_steps, limit)
     return
   report_start(plan)
-  with run_utils.owned(plan.output_dir), tf.Graph().as_default():
+  with run_utils.owned(plan.output_dir), tf.Graph().as_default(), \
+      error_utils.explained(plan.data_sources.files, plan.output_dir, plan.checkpoint):
     run_utils.check_is_newest(plan.checkpoint, plan.output_dir)
     tf.set_random_seed(FLAGS.seed)
     global_step = tf.train.get_or_create_global_step()
@@ -86,8 +88,7 @@ def train():
     hooks = get_hooks(plan, tensors)
     check_variables()
     record_start(plan)
-    with error_utils.explained(plan.data_sources.files, plan.output_dir), \
-        stop_utils.released_at_an_error(), \
+    with stop_utils.released_at_an_error(), \
         stall_utils.waiting(lambda: error_utils.last_checkpoint(plan.output_dir)), \
         tf.train.MonitoredTrainingSession(
             checkpoint_dir=plan.output_dir if cluster_utils.is_chief() else None,
@@ -274,7 +275,7 @@ def load_finetune_checkpoint(plan, variables):
       use_ema_weights=FLAGS.use_ema_weights,
       exclude_scopes=(FLAGS.checkpoint_exclude_scopes or '').replace(',', ' ').split())
   record = os.path.join(plan.output_dir, 'finetune.json')
-  run_utils.write_json(record, {
+  file_utils.write_json(record, {
       'checkpoint': path, 'not loaded': left_out,
       'loaded': {variable.op.name: name for name, variable in loaded.items()}})
   logging.info('finetune:\n%s\n      every variable: %s',
@@ -421,12 +422,12 @@ def evaluate():
     with tf.device('/cpu:0'):
       batch = iterator.get_next()
     logits, _ = network_fn(batch['image'])
-    with error_utils.explained(data_sources.files, output_dir):
+    with error_utils.explained(data_sources.files, output_dir, path):
       result = evaluation_utils.evaluate(
           iterator, batch, tf.cast(logits, tf.float32), path,
           max_bad_fraction=FLAGS.max_bad_fraction, **get_session_options())
-  if cluster_utils.is_chief():
-    evaluation_utils.report({**result, 'flags': own_values()}, output_dir)
+      if cluster_utils.is_chief():
+        evaluation_utils.report({**result, 'flags': own_values()}, output_dir)
 
 
 def predict():
@@ -443,7 +444,7 @@ def predict():
         files, lambda encoded: preprocessing_fn(encoded, size, size), FLAGS.batch_size)
     logits, _ = network_fn(images)
     done = []
-    with error_utils.explained(files, output_dir):
+    with error_utils.explained(files, output_dir, path):
       for file, classes in inference_utils.classify(
           batch, tf.cast(logits, tf.float32), path, names=names,
           labels_offset=FLAGS.labels_offset, **get_session_options()):
@@ -465,10 +466,11 @@ def export():
       images = inference_utils.decoded_batch(
           encoded, lambda image: preprocessing_fn(image, size, size))
     logits, _ = network_fn(images)
-    export_dir = inference_utils.export(encoded, tf.cast(logits, tf.float32), path,
-                                        os.path.join(output_dir, 'saved_model'),
-                                        labels_offset=FLAGS.labels_offset,
-                                        **get_session_options())
+    with error_utils.explained([], output_dir, path):
+      export_dir = inference_utils.export(encoded, tf.cast(logits, tf.float32), path,
+                                          os.path.join(output_dir, 'saved_model'),
+                                          labels_offset=FLAGS.labels_offset,
+                                          **get_session_options())
   logging.info('SavedModel of %s, which computes in %s, written to %s', path, dtype.name,
                export_dir)
 
@@ -483,7 +485,7 @@ def get_checkpoint():
       model_dir, FLAGS.ckpt_file_name, '--model_dir' if FLAGS.model_dir else '--output_dir')
   output_dir = FLAGS.output_dir or model_dir
   if FLAGS.task_type != 'predict':  # It prints its results.
-    run_utils.make_writable(output_dir)
+    file_utils.make_writable(output_dir)
   run_utils.warn_of_changes(os.path.dirname(path), {name: FLAGS[name].value for name in (
       'model_name', 'num_classes', 'labels_offset', 'preprocessing_name', 'train_image_size')})
   return path, output_dir

@@ -89,12 +89,31 @@ def checkpoint_shapes(path):
   Raises:
     ValueError: the file is no whole checkpoint.
   """
+  return _reader(path).get_variable_to_shape_map()
+
+
+def _reader(path):
   try:
-    return tf.train.load_checkpoint(path).get_variable_to_shape_map()
+    return tf.train.load_checkpoint(path)
   except (tf.errors.OpError, RuntimeError) as error:
     raise ValueError(f'{path} is no whole TensorFlow checkpoint ({error}): copy it again, all '
                      'files of it, unless the run that wrote it has removed it to make room '
                      '(--max_checkpoints_to_keep)') from error
+
+
+def check_dtypes(stored, path):
+  """Raise ValueError unless a checkpoint holds variables in the dtypes that they have here.
+
+  Args:
+    stored: dict from the names in the checkpoint to the variables.
+    path: string, as of checkpoint_path().
+  """
+  dtypes = _reader(path).get_variable_to_dtype_map()
+  wrong = [f'{name} is {dtypes[name].name} in it, {variable.dtype.base_dtype.name} here'
+           for name, variable in stored.items() if dtypes[name] != variable.dtype.base_dtype]
+  if wrong:
+    raise ValueError(f'{path} holds {len(wrong)} variables in other dtypes: {wrong[0]}. Save it '
+                     'once more with those of the network')
 
 
 def stored_names(variables, shapes, *, use_ema_weights=False):
@@ -134,7 +153,7 @@ def background_hint(stored_shape, shape):
 
 def check_loadable(variables, path, remedy='Check --model_name and --num_classes.', *,
                    use_ema_weights=False, exact=False):
-  """Raise ValueError unless the checkpoint `path` holds every variable in its shape.
+  """Raise ValueError unless the checkpoint `path` holds every variable in its shape and dtype.
 
   Args:
     variables: list of variables.
@@ -162,4 +181,5 @@ def check_loadable(variables, path, remedy='Check --model_name and --num_classes
   if wrong:
     raise ValueError(f'{path} does not fit the network: {"; ".join(wrong[:4])}'
                      f'{f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""}. {remedy}')
+  check_dtypes(stored, path)
   return stored

@@ -21,34 +21,39 @@ class TrainingError(RuntimeError):
 
 
 @contextlib.contextmanager
-def explained(data_files, output_dir):
+def explained(data_files, output_dir, checkpoint=None):
   """Turn the errors that a training session raises for known reasons into TrainingError.
 
   Args:
     data_files: list of strings, the TFRecord files that are read.
     output_dir: string, the directory of the run.
+    checkpoint: string, the path of the checkpoint that the session restores, if any.
   """
   try:
     yield
   except tf.errors.OpError as error:
-    raise TrainingError(_in_words(error, data_files, output_dir)) from error
+    raise TrainingError(_in_words(error, data_files, output_dir, checkpoint)) from error
+  except RuntimeError as error:  # As that of a writer of events.
+    words = _unwritable(str(error), output_dir)
+    if words is None or isinstance(error, TrainingError):
+      raise
+    raise TrainingError(words) from error
 
 
-def _in_words(error, data_files, output_dir):
+def _in_words(error, data_files, output_dir, checkpoint):
   """Return what a tf.errors.OpError means for the run, in one line."""
   reason = _reason(error.message)
   if error.op is not None and error.op.type == 'RestoreV2':
-    return (f'the checkpoint cannot be read: {reason}. Copy it again, or remove its files, then '
-            'the same command goes on from the one before')
+    return _unreadable(_constant(error.op.inputs[0]) or checkpoint, reason, output_dir)
   if isinstance(error, tf.errors.DataLossError):
     logging.error('a record is corrupt (%s): reading all files to find out which', reason)
     # Meanwhile other ranks would wait, which cannot know for what.
     seconds = _SEARCH_SECS if cluster_utils.size() > 1 else math.inf
     return tfrecord.find_corruption(data_files, seconds) or (
         f'a file cannot be read: {reason}. This takes long, and names it: {_search(data_files)}')
-  if re.search('No space left|File too large|quota', error.message):
-    return (f'no space left for the run in {output_dir} ({reason}); {last_checkpoint(output_dir)}. '
-            f'Free space and start the same command with --output_dir={output_dir} again')
+  unwritable = _unwritable(error.message, output_dir)
+  if unwritable:
+    return unwritable
   if isinstance(error, tf.errors.ResourceExhaustedError):
     return f'out of memory: {reason}. Lower --batch_size or --train_image_size'
   if re.search('Horovod has been shut down|/gloo/', reason):
@@ -58,6 +63,32 @@ def _in_words(error, data_files, output_dir):
   if 'Could not parse example' in reason:
     return f'a record is no tf.train.Example in one of {data_files[:5]}: {reason}'
   return _failed_assertion(error) or f'{reason} ({type(error).__name__}, traceback above)'
+
+
+def _constant(path):
+  """Return the string that a tensor always is, as the checkpoint of a finetune; else None."""
+  return tf.get_static_value(path).item().decode() if path.op.type == 'Const' else None
+
+
+def _unreadable(checkpoint, reason, output_dir):
+  """Return what it means that the path `checkpoint` cannot be read."""
+  words = f'the checkpoint {checkpoint} cannot be read: {reason}. Copy it again, all files of it'
+  if not checkpoint or os.path.dirname(checkpoint) != output_dir:
+    return words
+  return words + (f', or remove them ({checkpoint}.*), then the same command goes on from the one '
+                  'before')
+
+
+def _unwritable(message, output_dir):
+  """Return what an error means if it is about writing to the directory of the run; else None."""
+  if re.search('No space left|File too large|quota', message):
+    what, remedy = 'no space left for the run in', 'Free space'
+  elif output_dir in message and re.search('[Pp]ermi|Read-only|Input/output|Stale', message):
+    what, remedy = 'the run can no longer write to', 'Mend that'
+  else:
+    return None
+  return (f'{what} {output_dir} ({_reason(message)}); {last_checkpoint(output_dir)}. {remedy} and '
+          f'start the same command with --output_dir={output_dir} again')
 
 
 def _search(data_files):

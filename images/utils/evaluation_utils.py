@@ -5,9 +5,9 @@ from absl import logging
 
 from images.utils import (
     cluster_utils,
+    file_utils,
     inference_utils,
     preparation_utils,
-    run_utils,
     stall_utils,
 )
 from images.utils.tf1 import tf
@@ -32,7 +32,8 @@ def evaluate(iterator, batch, logits, checkpoint, *, max_bad_fraction, config=No
     use_ema_weights: bool, as of checkpoint_utils.stored_names().
 
   Returns:
-    dict: 'images', 'top_1_count', 'top_5_count', 'skipped' (undecodable images), ints;
+    dict: 'images', 'top_1_count', 'top_5_count', 'skipped' (undecodable images), 'not_finite'
+    (those of the images whose logits are not, which count as wrong), ints;
     'top_1', 'top_5', fractions of the images; 'checkpoint' and its 'step'.
 
   Raises:
@@ -41,8 +42,9 @@ def evaluate(iterator, batch, logits, checkpoint, *, max_bad_fraction, config=No
   """
   good, labels = batch['good'], batch['label']
   counts = tf.stack([tf.math.count_nonzero(chosen) for chosen in (
-      good, good & _in_top_k(logits, labels, 1), good & _in_top_k(logits, labels, 5), ~good)])
-  totals = [0, 0, 0, 0]
+      good, good & _in_top_k(logits, labels, 1), good & _in_top_k(logits, labels, 5), ~good,
+      good & ~_are_finite(logits))])
+  totals = [0] * counts.shape[0]
   with _restored_session(checkpoint, config, use_ema_weights) as session:
     session.run(iterator.initializer)
     while True:
@@ -76,12 +78,17 @@ def _in_top_k(logits, labels, k):
   """
   best = tf.math.top_k(logits, min(k, logits.shape[-1])).indices
   found = tf.reduce_any(tf.equal(tf.cast(best, labels.dtype), labels[:, None]), axis=1)
-  return found & tf.reduce_all(tf.is_finite(logits), axis=1)
+  return found & _are_finite(logits)
+
+
+def _are_finite(logits):
+  """Return whether all logits of an image are finite, bool [batch]."""
+  return tf.reduce_all(tf.is_finite(logits), axis=1)
 
 
 def _summarize(counts_of_ranks, checkpoint, max_bad_fraction):
-  """Return the result for the [images, top-1, top-5, skipped] of every rank."""
-  images, top_1, top_5, skipped = (sum(counts) for counts in zip(*counts_of_ranks))
+  """Return the result for the [images, top-1, top-5, skipped, not finite] of every rank."""
+  images, top_1, top_5, skipped, not_finite = (sum(counts) for counts in zip(*counts_of_ranks))
   if not images:
     raise ValueError('the evaluation files have no image that can be decoded')
   if skipped > preparation_utils.allowed_bad(max_bad_fraction, images + skipped):
@@ -89,7 +96,8 @@ def _summarize(counts_of_ranks, checkpoint, max_bad_fraction):
                      f'--max_bad_fraction={max_bad_fraction} allows')
   step = cluster_utils.broadcast_object(_step(checkpoint) if cluster_utils.is_chief() else None)
   return {'images': images, 'top_1_count': top_1, 'top_5_count': top_5, 'skipped': skipped,
-          'top_1': top_1 / images, 'top_5': top_5 / images, 'checkpoint': checkpoint, 'step': step}
+          'not_finite': not_finite, 'top_1': top_1 / images, 'top_5': top_5 / images,
+          'checkpoint': checkpoint, 'step': step}
 
 
 def _step(checkpoint):
@@ -108,8 +116,12 @@ def report(result, output_dir):
                result['top_1_count'], result['images'], result['top_5'], result['top_5_count'],
                f', {result["skipped"]} undecodable images skipped' if result['skipped'] else '',
                result['checkpoint'])
+  if result['not_finite']:
+    logging.warning('what the network says to %d of the images is not finite, which counts as '
+                    'wrong: look at its weights, or evaluate with --use_fp16=False',
+                    result['not_finite'])
   path = os.path.join(output_dir, RESULT)
-  run_utils.write_json(path, result)
+  file_utils.write_json(path, result)
   # Two evaluations may end in the same second, which names the file as well.
   with tf.Graph().as_default(), tf.summary.FileWriter(
       os.path.join(output_dir, 'eval'), filename_suffix=f'.{os.getpid()}') as writer:

@@ -1,6 +1,7 @@
 """Uses a trained network: classifies image files, and writes a SavedModel."""
 import os
 
+import numpy as np
 from absl import logging
 
 from images.datasets import tfrecord
@@ -81,6 +82,9 @@ def classify(paths, logits, checkpoint, *, names=None, labels_offset=0, config=N
     labels_offset: int, class k of the network has the label k + labels_offset.
     config: tf.ConfigProto.
     use_ema_weights: bool, as of checkpoint_utils.stored_names().
+
+  Raises:
+    ValueError: what the network says to an image is not finite.
   """
   top = tf.nn.top_k(tf.nn.softmax(logits), k=min(_TOP, logits.shape[-1]))
   with restored_session(checkpoint, config, use_ema_weights=use_ema_weights) as session:
@@ -90,6 +94,9 @@ def classify(paths, logits, checkpoint, *, names=None, labels_offset=0, config=N
       except tf.errors.OutOfRangeError:
         return
       for file, probabilities, classes in zip(files, values, indices):
+        if not np.all(np.isfinite(probabilities)):
+          raise ValueError(f'what the network says to {file.decode()} is not finite: look at the '
+                           f'weights in {checkpoint}, or give --use_fp16=False')
         found = [_name(int(number) + labels_offset, names) for number in classes]
         yield file.decode(), list(zip(found, probabilities.tolist()))
 
@@ -127,6 +134,11 @@ def decoded_batch(encoded, preprocess):
   return tf.map_fn(function, encoded, fn_output_signature=function.outputs[0].dtype)
 
 
+def _remove(directory):
+  if tf.io.gfile.exists(directory):
+    tf.io.gfile.rmtree(directory)
+
+
 def export(encoded, logits, checkpoint, export_dir, *, labels_offset=0, config=None,
            use_ema_weights=False):
   """Write a SavedModel from encoded images to probabilities.
@@ -153,8 +165,11 @@ def export(encoded, logits, checkpoint, export_dir, *, labels_offset=0, config=N
              'classes': tf.argmax(logits, axis=1) + labels_offset}
   with restored_session(checkpoint, config, use_ema_weights=use_ema_weights) as session:
     partial = export_dir + '.partial'
-    if tf.io.gfile.exists(partial):
-      tf.io.gfile.rmtree(partial)
-    tf.saved_model.simple_save(session, partial, inputs={'images': encoded}, outputs=outputs)
+    _remove(partial)
+    try:
+      tf.saved_model.simple_save(session, partial, inputs={'images': encoded}, outputs=outputs)
+    except tf.errors.OpError:
+      _remove(partial)  # It may have filled the disk.
+      raise
   tf.io.gfile.rename(partial, export_dir)
   return export_dir if '://' in export_dir else os.path.abspath(export_dir)

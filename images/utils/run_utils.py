@@ -9,15 +9,13 @@ import json
 import os
 import pathlib
 import platform
-import uuid
 
 from absl import logging
 
-from images.utils import checkpoint_utils, cluster_utils, position_utils
+from images.utils import checkpoint_utils, cluster_utils, file_utils, position_utils
 from images.utils.tf1 import tf
 
 RECORD = 'run.json'
-_UNWRITABLE = '--output_dir={} cannot be written: {}; choose another directory or free space'
 
 
 def open_run_dir(output_dir, *, model_name, dataset_name):
@@ -36,7 +34,8 @@ def open_run_dir(output_dir, *, model_name, dataset_name):
     output_dir = _new_dir(os.path.join('runs', f'{now}-{model_name}-{dataset_name}'))
   output_dir = cluster_utils.broadcast_object(output_dir)
   checkpoint_utils.check_is_no_pattern(output_dir, '*?[\\')
-  make_writable(output_dir)
+  if cluster_utils.is_chief():
+    file_utils.make_writable(output_dir)
   return output_dir
 
 
@@ -50,26 +49,8 @@ def _new_dir(path):
     except FileExistsError:
       continue
     except OSError as error:
-      raise OSError(_UNWRITABLE.format(name, error.strerror)) from error
+      raise OSError(file_utils.UNWRITABLE.format(name, error.strerror)) from error
     return name
-
-
-def make_writable(directory):
-  """Let the chief make `directory` if need be, and find out whether it can be written.
-
-  Raises:
-    OSError: it cannot be written.
-  """
-  if not cluster_utils.is_chief():
-    return
-  probe = os.path.join(directory, f'.writable-{uuid.uuid4()}')
-  try:
-    tf.io.gfile.makedirs(directory)
-    with tf.io.gfile.GFile(probe, 'w') as file:
-      file.write('x')
-    tf.io.gfile.remove(probe)
-  except tf.errors.OpError as error:
-    raise OSError(_UNWRITABLE.format(directory, error.message)) from error
 
 
 @contextlib.contextmanager
@@ -167,7 +148,7 @@ def _name_checkpoint(path):
   steps = checkpoint_utils.saved_steps(output_dir)
   lines = [f'model_checkpoint_path: "{name}"\n']
   lines += [f'all_model_checkpoint_paths: "model.ckpt-{step}"\n' for step in steps]
-  _write_text(os.path.join(output_dir, 'checkpoint'), ''.join(lines))
+  file_utils.write_text(os.path.join(output_dir, 'checkpoint'), ''.join(lines))
   logging.warning("%s: the file 'checkpoint' named no checkpoint that is there; now it names "
                   '%s, the newest', output_dir, name)
 
@@ -202,21 +183,9 @@ def scaffold():
   return tf.train.Scaffold(ready_op=none, ready_for_local_init_op=none)
 
 
-def write_json(path, content):
-  """Write the dict `content` to `path` as JSON, under a temporary name first."""
-  _write_text(path, json.dumps(content, indent=2, sort_keys=True) + '\n')
-
-
-def _write_text(path, text):
-  partial = f'{path}.{os.getpid()}.partial'  # Two evaluations may end at the same time.
-  with tf.io.gfile.GFile(partial, 'w') as file:
-    file.write(text)
-  tf.io.gfile.rename(partial, path, overwrite=True)
-
-
 def write_record(output_dir, flag_values, **facts):
   """Write run.json: resolved flags, versions, number of ranks, and the `facts` given."""
-  write_json(os.path.join(output_dir, RECORD), {
+  file_utils.write_json(os.path.join(output_dir, RECORD), {
       'flags': flag_values, 'versions': {'python': platform.python_version(), **versions()},
       'transport': cluster_utils.transport(), 'ranks': cluster_utils.size(), **facts})
 

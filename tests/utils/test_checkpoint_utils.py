@@ -9,11 +9,11 @@ from images.utils.tf1 import tf
 V1, V2 = tf.train.SaverDef.V1, tf.train.SaverDef.V2
 
 
-def save(folder, name, *, version=V2, step=None, **values):
-  """Write a checkpoint of float32 variables; return its path."""
+def save(folder, name, *, version=V2, step=None, dtype=np.float32, **values):
+  """Write a checkpoint of variables; return its path."""
   with tf.Graph().as_default(), tf.Session() as session:
     for variable, value in values.items():
-      tf.get_variable(variable, initializer=np.array(value, np.float32))
+      tf.get_variable(variable, initializer=np.array(value, dtype))
     session.run(tf.global_variables_initializer())
     return tf.train.Saver(write_version=version).save(
         session, os.path.join(folder, name), global_step=step)
@@ -110,6 +110,16 @@ def test_a_missing_checkpoint_is_an_error_that_names_those_there(tmp_path):
 def test_an_empty_or_missing_directory_is_an_error(tmp_path, folder, name):
   with pytest.raises(FileNotFoundError, match=r'no checkpoint .*--output_dir.*: none$'):
     checkpoint_utils.checkpoint_path(str(tmp_path / folder), name, '--output_dir')
+
+
+@pytest.mark.parametrize('dtype', [np.float16, np.float64])
+def test_a_checkpoint_of_another_dtype_is_an_error(tmp_path, dtype):
+  path = save(tmp_path, 'model.ckpt', dtype=dtype, v=[1], w=[1])
+  with tf.Graph().as_default():
+    variables = [tf.get_variable(name, [1]) for name in 'vw']
+    with pytest.raises(ValueError, match=rf'{path} holds 2 variables in other dtypes: v is '
+                                         rf'{dtype.__name__} in it, float32 here\. Save it'):
+      checkpoint_utils.check_loadable(variables, path)
 
 
 def test_a_damaged_checkpoint_is_an_error(tmp_path):

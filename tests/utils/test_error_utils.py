@@ -106,6 +106,43 @@ def test_no_space_left(tmp_path):
                                    'command with --output_dir=/runs/a again')
 
 
+@pytest.mark.parametrize(('message', 'words'), [
+    ('{}/events.1; No space left on device', 'no space left for the run in {} ('),
+    ('{}/events.1; Operation not permitted', 'the run can no longer write to {} (')])
+@pytest.mark.parametrize('kind', [RuntimeError, lambda m: tf.errors.UnknownError(None, None, m)])
+def test_a_directory_that_can_no_longer_be_written(tmp_path, kind, message, words):
+  """A writer of events has errors of its own."""
+  with pytest.raises(TrainingError) as error, error_utils.explained([], str(tmp_path)):
+    raise kind(message.format(tmp_path))
+  assert str(error.value).startswith(words.format(tmp_path))
+  assert re.search('; no checkpoint was written yet. (Free space|Mend that) and start the same '
+                   f'command with --output_dir={tmp_path} again$', str(error.value))
+
+
+@pytest.mark.parametrize('own', [True, False])
+@pytest.mark.parametrize('known', ['constant', 'told'])
+def test_a_checkpoint_that_cannot_be_read(tmp_path, own, known):
+  path = f'{tmp_path}/model.ckpt-3'
+  with tf.Graph().as_default(), tf.Session() as session:
+    name = tf.constant(path) if known == 'constant' else tf.placeholder_with_default('x', [])
+    value = tf.raw_ops.RestoreV2(prefix=name, tensor_names=['w'], shape_and_slices=[''],
+                                 dtypes=[tf.float32])
+    with pytest.raises(TrainingError) as error, \
+        error_utils.explained([], str(tmp_path) if own else '/runs/a', path):
+      session.run(value, {name: path})
+  assert str(error.value).startswith(f'the checkpoint {path} cannot be read: ')
+  assert str(error.value).endswith(
+      f'all files of it, or remove them ({path}.*), then the same command goes on from the one '
+      'before' if own else '. Copy it again, all files of it')
+
+
+def test_other_runtime_errors_pass(tmp_path):
+  for error in (RuntimeError('x'), TrainingError('No space left')):
+    with pytest.raises(RuntimeError) as found, error_utils.explained([], str(tmp_path)):
+      raise error
+    assert found.value is error
+
+
 def test_a_record_that_is_no_example(tmp_path):
   paths = [make_data.write_records(tmp_path / 'a', [b'not an example'])]
   with pytest.raises(TrainingError, match='a record is no tf.train.Example in one of') as error:

@@ -52,7 +52,8 @@ def test_exact_counts(checkpoint):
   assert 0 < top_1 < top_5 < 50
   assert evaluate(checkpoint) == {
       'images': 50, 'top_1_count': top_1, 'top_5_count': top_5, 'skipped': 0,
-      'top_1': top_1 / 50, 'top_5': top_5 / 50, 'checkpoint': checkpoint, 'step': 1234}
+      'not_finite': 0, 'top_1': top_1 / 50, 'top_5': top_5 / 50,
+      'checkpoint': checkpoint, 'step': 1234}
 
 
 def test_undecodable_images_count_apart(checkpoint):
@@ -64,7 +65,7 @@ def test_undecodable_images_count_apart(checkpoint):
 
 
 def test_too_many_undecodable_images_over_all_ranks(checkpoint, monkeypatch):
-  monkeypatch.setattr(cluster_utils, 'gather_objects', lambda totals: [totals, [50, 9, 9, 0]])
+  monkeypatch.setattr(cluster_utils, 'gather_objects', lambda totals: [totals, [50, 9, 9, 0, 0]])
   good = np.arange(50) > 3
   assert evaluate(checkpoint, good=good, max_bad_fraction=0.04)['skipped'] == 4
   with pytest.raises(ValueError, match=r'images: 4 of 100, more than --max_bad_fraction=0\.03 '):
@@ -88,6 +89,15 @@ def test_equal_logits_and_logits_that_are_not_finite(row, top_1_of_labels, top_5
   np.testing.assert_array_equal(top_5, np.array(top_5_of_labels, bool))
 
 
+def test_logits_that_are_not_finite_are_counted(checkpoint, tmp_path, caplog):
+  images = IMAGES.copy()
+  images[[3, 20, 49]] = np.nan
+  result = evaluate(checkpoint, images=images, good=np.arange(50) != 20)
+  assert (result['images'], result['not_finite']) == (49, 2)
+  evaluation_utils.report(result, str(tmp_path))
+  assert 'to 2 of the images is not finite, which counts as wrong' in caplog.text
+
+
 def test_no_image_at_all_is_an_error(checkpoint):
   with pytest.raises(ValueError, match='no image that can be decoded'):
     evaluate(checkpoint, good=np.zeros(50, bool))
@@ -100,8 +110,8 @@ def test_a_checkpoint_of_another_network_is_an_error(checkpoint):
     evaluate(checkpoint, network=network)
 
 
-RESULT = {'images': 8, 'top_1_count': 1, 'top_5_count': 6, 'skipped': 2, 'top_1': 0.125,
-          'top_5': 0.75, 'checkpoint': 'x/model.ckpt-7', 'step': 7}
+RESULT = {'images': 8, 'top_1_count': 1, 'top_5_count': 6, 'skipped': 2, 'not_finite': 0,
+          'top_1': 0.125, 'top_5': 0.75, 'checkpoint': 'x/model.ckpt-7', 'step': 7}
 
 
 def test_the_report_is_logged_and_written(tmp_path, caplog):

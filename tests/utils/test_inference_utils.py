@@ -1,4 +1,5 @@
 """Classifying image files and writing a SavedModel, with a network of one weight."""
+import glob
 import os
 import pathlib
 
@@ -102,6 +103,17 @@ def test_a_file_that_is_no_image_is_left_out(checkpoint, photos, tmp_path):
     inference_utils.check_complete(paths, found)
 
 
+def test_probabilities_that_are_not_finite_are_an_error(checkpoint, photos, tmp_path):
+  with tf.Graph().as_default():
+    paths = inference_utils.find_images(photos)
+    batch, images = inference_utils.image_batches(paths, preprocess, batch_size=2)
+    logits = network(tf.where(images > DARK / 255, images * np.nan, images))
+    found = inference_utils.classify(batch, logits, checkpoint)
+    assert next(found)[0] == f'{tmp_path}/a.png'
+    with pytest.raises(ValueError, match=rf'{tmp_path}/b\.png is not finite: .* in {checkpoint}'):
+      next(found)
+
+
 def test_a_name_may_look_like_a_pattern(tmp_path):
   path = tmp_path / 'photo[1].jpg'
   path.touch()
@@ -147,6 +159,7 @@ def test_the_saved_model_takes_encoded_images(tmp_path, checkpoint, photos):
                                                 labels_offset=3)
     with pytest.raises(FileExistsError, match='saved_model exists'):
       inference_utils.export(encoded, logits, checkpoint, export_dir)
+  assert not os.path.exists(export_dir + '.partial')
   with tf.Graph().as_default(), tf.Session() as session:
     model = tf.saved_model.load(session, ['serve'], export_dir)
     signature = model.signature_def['serving_default']
@@ -156,3 +169,19 @@ def test_the_saved_model_takes_encoded_images(tmp_path, checkpoint, photos):
         {signature.inputs['images'].name: images})
   np.testing.assert_allclose(probabilities, [expected(DARK), expected(BRIGHT)], rtol=1e-5)
   assert classes.tolist() == [4, 4]
+
+
+def test_nothing_is_left_of_an_export_that_fails(tmp_path, checkpoint, monkeypatch):
+  export_dir = str(tmp_path / 'saved_model')
+
+  def fill_the_disk(_, directory, **__):
+    os.makedirs(directory)
+    raise tf.errors.ResourceExhaustedError(None, None, 'No space left on device')
+
+  monkeypatch.setattr(tf.saved_model, 'simple_save', fill_the_disk)
+  with tf.Graph().as_default():
+    encoded = tf.placeholder(tf.string, [None])
+    logits = network(inference_utils.decoded_batch(encoded, preprocess))
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+      inference_utils.export(encoded, logits, checkpoint, export_dir)
+  assert glob.glob(export_dir + '*') == []

@@ -109,6 +109,12 @@ def test_nothing_that_matches_is_an_error(tmp_path):
     misc_utils.load_checkpoint(network(), path)
 
 
+def test_another_dtype_is_an_error(tmp_path):
+  path = save(tmp_path, 'net.ckpt', dtype=np.float16, **{'net/conv/weights': [[1, 2]]})
+  with pytest.raises(ValueError, match=rf'{path} .*: net/conv/weights is float16 in it, float32 '):
+    misc_utils.load_checkpoint(network(), path)
+
+
 def test_a_report_shows_all_names_of_a_reason_but_where_they_are_many():
   twenty = 'abcdefghijklmnopqrst'
   for names, shown in ((twenty, ', '.join(twenty)), (twenty + 'u', 'a, b, c, d, and 17 more')):

@@ -147,27 +147,6 @@ def test_a_damaged_checkpoint_is_an_error(tmp_path):
     run_utils.resume_point(str(tmp_path))
 
 
-def test_json_is_written_whole_or_not_at_all(tmp_path):
-  path = tmp_path / 'a.json'
-  run_utils.write_json(str(path), {'b': 1, 'a': [None, 'é']})
-  assert json.loads(path.read_text()) == {'a': [None, 'é'], 'b': 1}
-  with pytest.raises(TypeError):
-    run_utils.write_json(str(path), {'b': object()})
-  assert json.loads(path.read_text()) == {'a': [None, 'é'], 'b': 1}
-  assert os.listdir(tmp_path) == ['a.json']
-
-
-def test_an_interrupted_write_leaves_the_earlier_file(tmp_path, monkeypatch):
-  path = tmp_path / 'a.json'
-  run_utils.write_json(str(path), {'a': 1})
-  def killed(*args, **kwargs):
-    raise KeyboardInterrupt
-  monkeypatch.setattr(tf.io.gfile, 'rename', killed)
-  with pytest.raises(KeyboardInterrupt):
-    run_utils.write_json(str(path), {'a': 2})
-  assert json.loads(path.read_text()) == {'a': 1}
-
-
 def test_the_record_of_a_run(tmp_path):
   run_utils.write_record(str(tmp_path), {'batch_size': 32, 'model_dir': None}, step=7,
                          files={'a.tfrecord': 10})
