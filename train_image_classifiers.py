@@ -27,11 +27,11 @@ from images.preprocessing import preprocessing_factory
 from images.utils import (
     checkpoint_utils,
     cluster_utils,
-    convolution_utils,
     error_utils,
     evaluation_utils,
     file_utils,
     garbage_utils,
+    gradient_utils,
     hooks_utils,
     inference_utils,
     learning_rate_utils,
@@ -141,7 +141,7 @@ def build_training(plan, global_step):
       optimizer, clip_norm=FLAGS.max_gradient_norm, accumulate_steps=FLAGS.accumulate_steps,
       gradient_compression=FLAGS.gradient_compression,
       moving_average_decay=FLAGS.moving_average_decay)
-  with convolution_utils.fast_gradients():
+  with gradient_utils.fast_gradients():
     loss = opt.compute_loss(loss_fn, loss_scale=FLAGS.loss_scale)
   # Those that a network has made without TF-Slim are trained all the same.
   network_variables = list(dict.fromkeys(tf.model_variables() + tf.trainable_variables()))

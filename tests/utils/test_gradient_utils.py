@@ -1,8 +1,8 @@
-"""Gradients of convolutions as matrix products: the same numbers as TensorFlow's own."""
+"""The gradients are the numbers of TensorFlow's own."""
 import numpy as np
 import pytest
 
-from images.utils import convolution_utils, device_utils
+from images.utils import device_utils, gradient_utils
 from images.utils.tf1 import tf
 
 
@@ -32,7 +32,7 @@ def own_kinds():
 def gradients_in(dtype, case):
   """Return the values of build(), and which of them are TensorFlow's own."""
   with tf.Graph().as_default(), tf.Session() as session:
-    with convolution_utils.fast_gradients():
+    with gradient_utils.fast_gradients():
       gradients = build(dtype, **case)
     assert {gradient.dtype for gradient in gradients} == {dtype}
     return session.run([tf.cast(g, tf.float32) for g in gradients]), own_kinds()
@@ -82,7 +82,7 @@ def test_which_gradients_are_products(dtype, case, own):
 @pytest.mark.parametrize('shape', [[None, None, None, 3], [2, 4, 4, 6], [2, 4, 4, None]])
 def test_images_of_unknown_size_or_in_groups(shape):
   with tf.Graph().as_default():
-    with convolution_utils.fast_gradients():
+    with gradient_utils.fast_gradients():
       images = tf.placeholder(tf.bfloat16, shape)
       filters = tf.ones([1, 1, 3, 2], tf.bfloat16)
       tf.gradients(tf.nn.conv2d(images, filters, 1, 'SAME'), [images, filters])
@@ -91,7 +91,7 @@ def test_images_of_unknown_size_or_in_groups(shape):
 
 def test_batches_of_unknown_size():
   with tf.Graph().as_default(), tf.Session() as session:
-    with convolution_utils.fast_gradients():
+    with gradient_utils.fast_gradients():
       images = tf.placeholder(tf.bfloat16, [None, 4, 4, 3])
       filters = tf.ones([1, 1, 3, 2], tf.bfloat16)
       gradients = tf.gradients(tf.nn.conv2d(images, filters, 1, 'SAME'), [images, filters])
@@ -106,6 +106,31 @@ def test_batches_of_unknown_size():
 def test_neither_float16_nor_a_gpu(dtype, accelerator, monkeypatch):
   monkeypatch.setattr(device_utils, 'accelerator', lambda: accelerator)
   with tf.Graph().as_default():
-    with convolution_utils.fast_gradients():
+    with gradient_utils.fast_gradients():
       build(dtype, **WHOLE)
     assert own_kinds() == {'Input', 'Filter'}
+
+
+@pytest.mark.parametrize('dtype', [tf.float32, tf.float16, tf.bfloat16])
+def test_the_gradient_of_a_rectifier(dtype):
+  values = [-np.inf, -3, -1e-9, -0.0, 0, 1e-9, 3, np.inf]
+  slope = np.arange(-4, 4) + 0.5
+  with tf.Graph().as_default(), tf.Session() as session:
+    with gradient_utils.fast_gradients():
+      inputs = tf.constant(values, dtype)
+      [gradient] = tf.gradients(tf.nn.relu(inputs), inputs, tf.constant(slope, dtype))
+    assert gradient.dtype == dtype
+    found, positive = session.run([tf.cast(gradient, tf.float32), inputs > 0])
+  assert positive.sum() >= 2
+  np.testing.assert_array_equal(found, np.where(positive, slope, 0))
+
+
+def test_the_gradient_of_a_rectifier_is_not_made_in_place():
+  """Its inputs are needed after it."""
+  with tf.Graph().as_default() as graph:
+    with gradient_utils.fast_gradients():
+      inputs = tf.zeros([3], tf.bfloat16)
+      tf.gradients(tf.nn.relu(inputs), inputs)
+    [masking] = [op for op in graph.get_operations() if op.type == 'ReluGrad']
+    [keeping] = masking.outputs[0].consumers()
+    assert set(masking.inputs) < set(keeping.inputs)
