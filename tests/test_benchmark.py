@@ -47,8 +47,16 @@ def test_one_rank_is_a_run_bound_to_its_cores(benchmark, flag_values):
   assert command[:2] == ['bash', '-c']
   assert 'exec taskset -c "${cores[*]:' in command[2]
   for flag in ('--model_name=lenet', '--batch_size=16', '--use_fp16=True', '--stop_at_step=1000000',
-               '--log_loss_every_n_iters=5', '--enable_paisoar=False', '--seed=7'):
+               '--log_loss_every_n_iters=5', '--enable_paisoar=False', '--seed=7',
+               '--hooks=StopAtStepHook,LoggingTensorHook'):
     assert f' {flag}' in command[2]
+
+
+@pytest.mark.parametrize(('precision', 'flag'), [
+    ('float32', '--use_fp16=False'), ('half', '--use_fp16=True'),
+    ('bfloat16', '--half_dtype=bfloat16'), ('float16', '--half_dtype=float16')])
+def test_a_precision_is_a_flag(benchmark, flag_values, precision, flag):
+  assert f' {flag} ' in benchmark.command('lenet', 1, precision, '/run', 2)[2]
 
 
 @pytest.mark.parametrize(('variable', 'number', 'expected'), [

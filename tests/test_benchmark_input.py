@@ -1,6 +1,9 @@
 """The input benchmark runs, on few photos; how fast is not for tests."""
+import contextlib
+import importlib
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -44,3 +47,16 @@ def test_a_data_set_that_will_not_do(tmp_path, name, reason):
   assert done.returncode == 1
   assert reason.format(folder=tmp_path) in done.stderr
   assert 'EOFError' not in done.stderr
+
+
+def test_the_first_round_does_not_count(monkeypatch):
+  monkeypatch.syspath_prepend(str(launch.ROOT / 'scripts'))
+  script, seen = importlib.import_module('benchmark_input'), []
+  monkeypatch.setattr(script, 'flags', types.SimpleNamespace(
+      FLAGS=types.SimpleNamespace(rounds=2)))
+  monkeypatch.setattr(script, 'check_photos', lambda: None)
+  monkeypatch.setattr(script, 'started', lambda name: contextlib.nullcontext(
+      types.SimpleNamespace(send=lambda _: None, recv=iter([1, 10, 20]).__next__)))
+  monkeypatch.setattr(script, 'report', seen.append)
+  script.main(['benchmark_input'])
+  assert seen == [dict.fromkeys(['pipeline', 'cached', 'limit', 'whole'], [10, 20])]

@@ -1,7 +1,10 @@
 """What surrounds a step is measured in real runs, on a small network; how much is not for tests."""
+import importlib
+import pathlib
 import re
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -35,3 +38,16 @@ def test_input_needs_photos():
   done = run('--what=input')
   assert done.returncode == 1
   assert '--what=input needs --dataset_dir' in done.stderr
+
+
+def test_photos_and_random_images_are_trained_on_with_one_core_each(monkeypatch):
+  monkeypatch.syspath_prepend(str(launch.ROOT / 'scripts'))
+  script = importlib.import_module('benchmark_run')
+  monkeypatch.setattr(script, 'FLAGS', types.SimpleNamespace(
+      batch_size=2, steps=4, rounds=1, dataset_name='flowers', dataset_dir='/photos'))
+  monkeypatch.setattr(script.turns, 'take', lambda commands, *_: commands)
+  photos, mock, *_ = script.hidden_input('lenet', pathlib.Path('/runs'))
+  assert photos[:2] == mock[:2] == ['env', 'TF_NUM_INTRAOP_THREADS=1']
+  assert set(photos) - set(mock) == {
+      '--output_dir=/runs/photos', '--dataset_name=flowers', '--dataset_dir=/photos',
+      '--num_preprocessing_threads=1', '--prefetch_buffer_size=4'}

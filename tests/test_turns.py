@@ -49,6 +49,13 @@ def test_one_works_at_a_time_in_the_directory_of_the_caller(turns, tmp_path, mon
   assert turns_taken <= 2 + 2 * 3
 
 
+def test_the_order_is_drawn_for_each_round(turns, tmp_path, monkeypatch):
+  monkeypatch.setattr(turns.random, 'sample', lambda runs, count: runs[::-1])
+  turns.take({name: work(name, tmp_path / 'log') for name in 'ab'}, rounds=1, intervals=1)
+  workers = [line.split()[0] for line in (tmp_path / 'log').read_text().splitlines()]
+  assert workers[-1] == 'a'
+
+
 def test_nothing_is_left_running(turns, tmp_path):
   turns.take({'a': work('a', tmp_path / 'log')}, rounds=1, intervals=1)
   assert psutil.Process().children(recursive=True) == []

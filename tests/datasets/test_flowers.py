@@ -47,3 +47,7 @@ def test_missing_classes_are_named(tmp_path):
   make_data.write_tree(tmp_path, {'daisy/1.jpg': b'', 'roses/1.jpg': b'', 'tulips/1.jpg': b''})
   with pytest.raises(ConversionError, match=r'no photos in the folder\(s\) dandelion, sunflowers'):
     flowers.read_raw(str(tmp_path), source_dir=str(tmp_path))
+
+
+def test_classes_are_in_the_order_of_their_names():
+  assert sorted(flowers.CLASSES) == flowers.CLASSES

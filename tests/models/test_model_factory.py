@@ -71,3 +71,13 @@ def test_dropout_keeps_the_published_share(name, expected):
 def test_drop_path_keeps_the_published_share(name, expected):
   parameters = inspect.signature(model_factory.models_map[name]).parameters
   assert parameters['drop_path_keep_prob'].default == expected
+
+
+@pytest.mark.parametrize('name', model_factory.models_map)
+def test_weight_decay_is_the_factor_of_the_l2_loss(name):
+  """Half of the square of 2, times a quarter."""
+  scope = model_factory.arg_scopes_map[name](weight_decay=0.25)
+  with tf.Graph().as_default(), tf.Session() as session:
+    losses = [session.run(value(tf.constant([2.0]))) for arguments in scope.values()
+              for key, value in arguments.items() if key.endswith('_regularizer') and value]
+  assert set(losses) == {0.5}

@@ -137,3 +137,32 @@ def test_too_small_images_are_told_the_smallest_size():
   for network in (nasnet.nasnet_mobile, pnasnet.pnasnet_large):
     with tf.Graph().as_default(), pytest.raises(ValueError, match='size is 3 x 3'):
       network(tf.zeros([2, 3, 2, 3]), 10)
+
+
+def test_the_features_are_dropped_before_the_logits():
+  plan = _PLAN._replace(drop_path_keep_prob=1.0)
+  network = nasnet_utils.declare('tiny', plan, default_image_size=8)
+  with tf.Graph().as_default() as graph, slim.arg_scope(nasnet_utils.nasnet_arg_scope(0.0)):
+    network(tf.zeros([2, 8, 8, 3]), 10)
+    drawing = [op.name for op in graph.get_operations()
+               if op.type == 'RandomUniform' and '/Initializer/' not in op.name]
+    assert drawing == ['final_layer/Dropout/random_uniform/RandomUniform']
+
+
+@pytest.mark.parametrize(('name', 'step', 'expected'), [
+    ('nasnet_cifar', 937500 // 2, 0.8), ('nasnet_large', 125000, 0.85),
+    ('pnasnet_large', 125000, 0.8)])
+def test_half_of_the_way_to_the_published_share_of_paths(monkeypatch, name, step, expected):
+  """In the last cell."""
+  kept = []
+  def build_cell(net, previous, cell, *, filters, stride=1, keep_prob, **_):
+    kept.append(keep_prob)
+    batch, height, width, _ = net.shape.as_list()
+    return tf.zeros([batch, -(-height // stride), -(-width // stride),
+                     filters * len(cell.outputs)])
+
+  monkeypatch.setattr(nasnet_utils, 'build_cell', build_cell)
+  with zoo.graph(), tf.Session() as session:
+    model_factory.get_network_fn(name, 10, is_training=True)(tf.zeros([2, 64, 64, 3]))
+    session.run(tf.train.get_global_step().assign(step))
+    assert session.run(kept[-1]) == pytest.approx(expected)

@@ -15,3 +15,13 @@ def test_a_network_is_its_convolutions_and_three_wide_layers():
     biases = [v.initial_value for v in tf.global_variables() if v.op.name.endswith('biases')]
     with tf.Session() as session:
       assert [value[0] for value in session.run(biases)] == [0.5, 0.5, 0]
+
+
+def test_dropout_comes_before_the_last_two_layers():
+  network = wide_utils.declare('tiny', convolutions=lambda images: images, fc6=(5, 2),
+                               smallest_image_size=2)
+  with tf.Graph().as_default() as graph:
+    network(tf.zeros([2, 2, 2, 3]), 10)
+    assert [op.name.split('/')[1] for op in graph.get_operations()
+            if op.type == 'RandomUniform' and '/Initializer/' not in op.name] == [
+                'Dropout', 'Dropout_1']

@@ -1,5 +1,6 @@
 """Every network name has its preprocessing, which meets every image."""
 import functools
+import re
 
 import numpy as np
 import pytest
@@ -110,3 +111,11 @@ def test_a_preprocessing_of_ones_own_is_not_halved(run, monkeypatch):
   half = on_host(np.zeros([4, 4, 3], np.uint8), 4, 4)
   np.testing.assert_array_equal(run(half), -1)
   np.testing.assert_array_equal(run(on_device(half)), -1)
+
+
+def test_every_network_has_the_preprocessing_of_its_family():
+  families = {'vgg': 'vgg|resnet', 'cifarnet': 'cifarnet|nasnet_cifar', 'lenet': 'lenet'}
+  for name, preprocess_image in preprocessing_fn_map.items():
+    module = next((module for module, names in families.items() if re.match(names, name)),
+                  'inception')
+    assert preprocess_image is MODULES[module].preprocess_image, name

@@ -552,3 +552,9 @@ def test_the_labels_offset_is_subtracted(tmp_path):
   write(tmp_path, [4])
   [(_, labels, _, _)] = read(tmp_path, [4], 1, labels_offset=-1)
   assert sorted(labels) == [1, 2, 3, 4]
+
+
+def test_the_labels_offset_is_subtracted_in_an_evaluation_too(tmp_path):
+  files = write(tmp_path, [4])
+  batches, _ = evaluate(files, [4], labels_offset=-1)
+  assert batches == [([0, 1, 2, 3], [1, 2, 3, 4])]

@@ -136,3 +136,21 @@ def test_evaluations_that_end_in_the_same_second_have_files_of_their_own(tmp_pat
   steps = [event.step for path in (tmp_path / 'eval').iterdir()
            for event in tf.train.summary_iterator(str(path)) if event.summary.value]
   assert sorted(steps) == [1, 2]
+
+
+def test_each_batch_is_progress(checkpoint, monkeypatch):
+  """Other ranks may be through with theirs, and wait."""
+  moves = []
+  monkeypatch.setattr(evaluation_utils.stall_utils, 'move', lambda: moves.append('batch'))
+  evaluate(checkpoint)
+  assert len(moves) == 7  # 50 images in batches of 8.
+
+
+def test_every_rank_evaluates_the_variables_of_the_chief(checkpoint, monkeypatch):
+  """Which need not be where another rank could load them."""
+  top_1, _ = expected_counts(np.ones(50, bool))
+  monkeypatch.setattr(cluster_utils, 'rank', lambda: 1)
+  monkeypatch.setattr(cluster_utils, 'broadcast_object', lambda value: 7)
+  monkeypatch.setattr(cluster_utils, 'broadcast_global_variables',
+                      lambda: tf.global_variables('weights')[0].assign(WEIGHTS))
+  assert evaluate('/absent/model.ckpt')['top_1_count'] == top_1

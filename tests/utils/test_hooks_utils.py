@@ -7,7 +7,7 @@ import types
 import numpy as np
 import pytest
 
-from images.utils import cluster_utils, hooks_utils, paisoar, progress_utils
+from images.utils import cluster_utils, hooks_utils, paisoar, progress_utils, stall_utils
 from images.utils.error_utils import TrainingError
 from images.utils.tf1 import tf
 
@@ -338,3 +338,25 @@ def test_a_lost_session_is_an_error():
 
 def test_the_table_holds_the_default_of_the_flag():
   assert list(hooks_utils.HOOKS) == DEFAULT.split(',')
+
+
+def test_a_session_begins_with_the_variables_of_the_chief(tmp_path, monkeypatch):
+  """Only the chief restores a checkpoint; here its w is 9."""
+  monkeypatch.setattr(cluster_utils, 'broadcast_global_variables',
+                      lambda: tf.global_variables('w:')[0].assign(9.0))
+  run(tmp_path, names='CheckpointSaverHook', total_steps=1)
+  assert tf.train.load_checkpoint(f'{tmp_path}/model.ckpt-1').get_tensor('w') == 9.0 - 1.5
+
+
+def test_the_watch_over_stalls_is_told_of_each_step(tmp_path, monkeypatch):
+  watch = stall_utils._Watch()
+  monkeypatch.setattr(stall_utils, '_watch', watch)
+  run(tmp_path, total_steps=5)
+  assert watch.state()[0] == 2 * 5  # The beginning and the end of each.
+
+
+def test_a_moved_run_goes_on_from_its_checkpoint(tmp_path, log):
+  run(tmp_path / 'a', total_steps=2)
+  (tmp_path / 'a').rename(tmp_path / 'b')
+  run(tmp_path / 'b', total_steps=4)
+  assert [line.split()[1] for line in log()] == ['2/2', '4/4']

@@ -33,6 +33,16 @@ def test_bad_images_count_over_all_ranks(monkeypatch, allowed, fails):
       assert session.run([tensors['step'], tensors['skipped']]) == [1, 6]
 
 
+def test_one_rank_may_be_in_the_next_epoch_before_another(monkeypatch):
+  """Of three ranks that allow 4 together, as 2, 1 and 1, one has skipped two images."""
+  monkeypatch.setattr(cluster_utils, 'size', lambda: 3)
+  monkeypatch.setattr(cluster_utils, 'mean', lambda tensor, **_: tensor / 3)
+  with tf.Graph().as_default(), tf.Session() as session:
+    tensors = build(4)
+    session.run(tf.global_variables_initializer())
+    assert session.run([tensors['step'], tensors['skipped']]) == [1, 2]
+
+
 def test_each_step_knows_how_long_each_rank_has_waited(monkeypatch):
   """This one, which is the second of three, for 1.5 s, and the others not."""
   monkeypatch.setattr(cluster_utils, 'size', lambda: 3)
@@ -55,3 +65,13 @@ def test_each_step_knows_what_each_rank_has_skipped(monkeypatch):
     session.run(tf.global_variables_initializer())
     session.run(tensors['step'])
     assert session.run(seen).tolist() == [0, 2, 0]
+
+
+def test_loss_and_accuracy_are_means_over_the_ranks(monkeypatch):
+  """Of this rank, whose loss is 6, and two of zero."""
+  monkeypatch.setattr(cluster_utils, 'size', lambda: 3)
+  monkeypatch.setattr(cluster_utils, 'mean', lambda tensor, **_: tensor / 3)
+  with tf.Graph().as_default(), tf.Session() as session:
+    tensors = build(10, accuracy=tf.constant(0.75))
+    session.run(tf.global_variables_initializer())
+    assert session.run([tensors['loss'], tensors['accuracy']]) == [2.0, 0.25]

@@ -241,3 +241,14 @@ def test_a_damaged_record_is_no_reason_to_end(tmp_path, caplog, text):
   run_utils.warn_of_changes(str(tmp_path), {'seed': 1}, ranks=1, files={})
   assert caplog.messages == [f'{tmp_path}/run.json is damaged: what is not as in the run so far '
                              'cannot be told']
+
+
+def test_all_ranks_have_the_directory_and_the_checkpoint_of_the_chief(tmp_path, monkeypatch):
+  """Which another rank need not see; its own is no other."""
+  save(tmp_path, step=9, position=[[90]])
+  of_chief = ('/chief/model.ckpt-10', 10, 80, [[40, 40]])
+  monkeypatch.setattr(cluster_utils, 'rank', lambda: 1)
+  sent = iter(['runs/a', of_chief])
+  monkeypatch.setattr(cluster_utils, 'broadcast_object', lambda value: next(sent))
+  assert run_utils.open_run_dir(None, model_name='lenet', dataset_name='mnist') == 'runs/a'
+  assert run_utils.resume_point(str(tmp_path)) == of_chief
