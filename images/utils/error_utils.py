@@ -73,7 +73,7 @@ def _constant(path):
 def _unreadable(checkpoint, reason, output_dir):
   """Return what it means that the path `checkpoint` cannot be read."""
   words = f'the checkpoint {checkpoint} cannot be read: {reason}. Copy it again, all files of it'
-  if not checkpoint or os.path.dirname(checkpoint) != output_dir:
+  if not checkpoint or os.path.dirname(checkpoint) != output_dir.rstrip('/'):
     return words
   return words + (f', or remove them ({checkpoint}.*), then the same command goes on from the one '
                   'before')

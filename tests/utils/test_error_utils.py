@@ -119,16 +119,16 @@ def test_a_directory_that_can_no_longer_be_written(tmp_path, kind, message, word
                    f'command with --output_dir={tmp_path} again$', str(error.value))
 
 
-@pytest.mark.parametrize('own', [True, False])
+@pytest.mark.parametrize(('folder', 'own'), [('{}', True), ('{}/', True), ('/runs/a', False)])
 @pytest.mark.parametrize('known', ['constant', 'told'])
-def test_a_checkpoint_that_cannot_be_read(tmp_path, own, known):
+def test_a_checkpoint_that_cannot_be_read(tmp_path, folder, own, known):
   path = f'{tmp_path}/model.ckpt-3'
   with tf.Graph().as_default(), tf.Session() as session:
     name = tf.constant(path) if known == 'constant' else tf.placeholder_with_default('x', [])
     value = tf.raw_ops.RestoreV2(prefix=name, tensor_names=['w'], shape_and_slices=[''],
                                  dtypes=[tf.float32])
     with pytest.raises(TrainingError) as error, \
-        error_utils.explained([], str(tmp_path) if own else '/runs/a', path):
+        error_utils.explained([], folder.format(tmp_path), path):
       session.run(value, {name: path})
   assert str(error.value).startswith(f'the checkpoint {path} cannot be read: ')
   assert str(error.value).endswith(
