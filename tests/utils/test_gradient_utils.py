@@ -55,7 +55,7 @@ WHOLE = {'kernel': (7, 6), 'padding': 'VALID'}
     (tf.float32, {'kernel': (1, 1), 'size': (1, 2)}, {'Input'}),
     (tf.float32, {'kernel': (1, 1), 'size': (57, 56)}, {'Input'}),
     (tf.float32, {}, {'Input', 'Filter'}),
-    (tf.float32, {'kernel': (1, 1), 'strides': 2}, {'Input', 'Filter'}),
+    (tf.float32, {'kernel': (1, 1), 'strides': (2, 1)}, {'Input', 'Filter'}),
     (tf.bfloat16, WHOLE, set()),
     (tf.bfloat16, {'kernel': (1, 1), 'size': (14, 14)}, set()),
     (tf.bfloat16, {'kernel': (1, 1), 'size': (15, 14)}, {'Input', 'Filter'}),
@@ -75,7 +75,7 @@ def test_which_gradients_are_products(dtype, case, own):
   found, own_found = gradients_in(dtype, case)
   assert own_found == own
   for ours, theirs in zip(found, expected_of(case)):
-    assert np.count_nonzero(theirs) > theirs.size / 5
+    assert np.count_nonzero(theirs) > theirs.size / 3
     np.testing.assert_array_equal(ours, theirs)
 
 
