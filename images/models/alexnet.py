@@ -20,5 +20,5 @@ def _convolutions(images):
 
 # 195 pixels leave the 5x5 window of fc6.
 alexnet_v2 = wide_utils.declare(
-    'alexnet_v2', convolutions=_convolutions, fc6=(4096, 5), smallest_image_size=195,
+    'alexnet_v2', convolutions=_convolutions, fc6=(4096, (5, 5)), smallest_image_size=195,
     weights_initializer=tf.truncated_normal_initializer(stddev=0.005))

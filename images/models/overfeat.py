@@ -18,6 +18,6 @@ def _convolutions(images):
 
 # 231 pixels leave the 6x6 window of fc6.
 overfeat = wide_utils.declare(
-    'overfeat', convolutions=_convolutions, fc6=(3072, 6), smallest_image_size=231,
+    'overfeat', convolutions=_convolutions, fc6=(3072, (6, 6)), smallest_image_size=231,
     default_image_size=231, biases_initializer=tf.constant_initializer(0.1),
     weights_initializer=tf.truncated_normal_initializer(stddev=0.005))

@@ -14,7 +14,7 @@ def _declare(name, *, layers):
   """Return the network function `name` with that many layers in each stack."""
   # 224 pixels, halved five times, leave the 7x7 window of fc6.
   return wide_utils.declare(
-      name, convolutions=functools.partial(_convolutions, layers), fc6=(4096, 7),
+      name, convolutions=functools.partial(_convolutions, layers), fc6=(4096, (7, 7)),
       smallest_image_size=224)
 
 

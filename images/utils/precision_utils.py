@@ -74,11 +74,12 @@ def float32_regularizers(arg_scope):
   """Return a TF-Slim arg scope whose regularizers see the float32 variables.
 
   A layer hands its regularizer what the variable getter returned, which in half
-  precision is a cast; the sum of squares of a large kernel would lose its digits there.
+  precision is a cast, in some layers reshaped; the sum of squares of a large kernel would
+  lose its digits there.
   """
   def of_variable(regularizer):
     def regularize(weights):
-      if weights.dtype != tf.float32 and weights.op.type == 'Cast':
+      while weights.dtype != tf.float32 and weights.op.type in ('Cast', 'Reshape'):
         weights = weights.op.inputs[0]
       return regularizer(weights)
     return regularize
