@@ -5,7 +5,11 @@ takes up to thirty times as long for those of a convolution with outputs of one 
 wide layers of AlexNet and VGG; in bfloat16 up to half as long again where rows have 7 or 14 pixels,
 which it takes in pairs; and in float32 up to half as long again for those of 1 x 1 filters.
 
-And those of rectifiers in bfloat16 as integers: TensorFlow turns each number into float32 and back.
+Those of rectifiers in bfloat16 as integers: TensorFlow turns each number into float32 and back.
+
+And some in float32 instead of bfloat16, for which oneDNN has no fast code: of batch norm unless the
+channels are a multiple of 16, up to five times as long; of the images of depthwise convolutions
+with strides, up to thirty times; and of their filters larger than 3 x 3, up to four times.
 """
 import collections
 import contextlib
@@ -28,25 +32,29 @@ _LARGEST = {
 }
 _NONE = _Largest(0, 0, 0)
 
+_CHANNELS = 16  # oneDNN normalizes a multiple of so many in bfloat16 fast.
+
 
 def fast_gradients():
   """Return a context; what is built in it has the gradients that are fastest here.
 
-  They are those of TensorFlow, but for the order of sums, and that a rectifier in bfloat16 passes
-  nothing of an infinite gradient either where it is off. On a GPU nothing is changed.
+  They are those of TensorFlow, but for the order and the precision of sums, and that a rectifier in
+  bfloat16 passes nothing of an infinite gradient either where it is off. On a GPU nothing is
+  changed.
   """
   if device_utils.accelerator():
     return contextlib.nullcontext()
   return tf.get_default_graph().gradient_override_map({
-      'Conv2D': 'Conv2DAsProducts', 'Relu': 'ReluOfBits'})
+      'Conv2D': 'Conv2DAsProducts', 'Relu': 'ReluOfBits',
+      'DepthwiseConv2dNative': 'DepthwiseConv2dInFloat32',
+      'FusedBatchNormV3': 'FusedBatchNormInFloat32'})
 
 
 @tf.RegisterGradient('Conv2DAsProducts')
 def _gradients(convolution, gradient):
   """Return the gradients of the images and of the filters of a Conv2D."""
   images, filters = convolution.inputs
-  attributes = {name: convolution.get_attr(name) for name in (
-      'strides', 'padding', 'explicit_paddings', 'dilations', 'data_format')}
+  attributes = _attributes(convolution)
   pixels = _pixels(images, filters, gradient, attributes)
   largest = _LARGEST.get(gradient.dtype, _NONE)
   is_product = _is_product(images, filters, attributes['padding'])
@@ -63,6 +71,11 @@ def _gradients(convolution, gradient):
     of_filters = tf.raw_ops.Conv2DBackpropFilter(
         input=images, filter_sizes=tf.shape(filters), out_backprop=gradient, **attributes)
   return of_images, of_filters
+
+
+def _attributes(convolution):
+  return {name: convolution.get_attr(name) for name in (
+      'strides', 'padding', 'explicit_paddings', 'dilations', 'data_format')}
 
 
 def _pixels(images, filters, gradient, attributes):
@@ -125,3 +138,39 @@ def _relu_gradient(relu, gradient):
   # Who needs the inputs afterwards keeps them from being overwritten by it, which would take seven
   # times as long.
   return tf.bitcast(tf.identity_n([masked, *bits])[0], tf.bfloat16)
+
+
+@tf.RegisterGradient('DepthwiseConv2dInFloat32')
+def _depthwise_gradients(convolution, gradient):
+  """Return the gradients of the images and of the filters of a DepthwiseConv2dNative."""
+  images, filters = convolution.inputs
+  attributes = _attributes(convolution)
+  has_strides = attributes['strides'] != [1, 1, 1, 1]
+  is_large = max(filters.shape.as_list()[:2]) > 3
+  of_images = tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
+      input_sizes=tf.shape(images), **attributes,
+      **_in_float32(has_strides, filter=filters, out_backprop=gradient))
+  of_filters = tf.raw_ops.DepthwiseConv2dNativeBackpropFilter(
+      filter_sizes=tf.shape(filters), **attributes,
+      **_in_float32(is_large, input=images, out_backprop=gradient))
+  return tf.cast(of_images, gradient.dtype), tf.cast(of_filters, gradient.dtype)
+
+
+@tf.RegisterGradient('FusedBatchNormInFloat32')
+def _batch_norm_gradients(batch_norm, gradient, *_):
+  """Return the gradients of the images, scale and offset of a FusedBatchNormV3."""
+  images, scale, _, *moments = batch_norm.inputs
+  if batch_norm.get_attr('is_training'):
+    moments = batch_norm.outputs[3:5]
+  of_images, of_scale, of_offset, *_ = tf.raw_ops.FusedBatchNormGradV3(
+      scale=scale, reserve_space_1=moments[0], reserve_space_2=moments[1],
+      reserve_space_3=batch_norm.outputs[5],
+      **{name: batch_norm.get_attr(name) for name in ('epsilon', 'data_format', 'is_training')},
+      **_in_float32(images.shape[3] % _CHANNELS, x=images, y_backprop=gradient))
+  return tf.cast(of_images, gradient.dtype), of_scale, of_offset, None, None
+
+
+def _in_float32(is_wanted, **tensors):
+  """Return `tensors`, a dict, in float32 where that is wanted of bfloat16."""
+  return {name: tf.cast(tensor, tf.float32) if is_wanted and tensor.dtype == tf.bfloat16 else tensor
+          for name, tensor in tensors.items()}

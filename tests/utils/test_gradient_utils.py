@@ -1,4 +1,6 @@
 """The gradients are the numbers of TensorFlow's own."""
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -134,3 +136,69 @@ def test_the_gradient_of_a_rectifier_is_not_made_in_place():
     [masking] = [op for op in graph.get_operations() if op.type == 'ReluGrad']
     [keeping] = masking.outputs[0].consumers()
     assert set(masking.inputs) < set(keeping.inputs)
+
+
+def depthwise_gradients(dtype, *, kernel, strides, own=False):
+  """Return the gradients of a depthwise convolution of small integers, and their operations."""
+  numbers = np.random.default_rng(1)
+
+  def integers(*shape):
+    return tf.constant(numbers.integers(-1, 2, shape), dtype)
+
+  with tf.Graph().as_default() as graph, tf.Session() as session:
+    with contextlib.nullcontext() if own else gradient_utils.fast_gradients():
+      images, filters = integers(2, 9, 8, 5), integers(*kernel, 5, 2)
+      output = tf.nn.depthwise_conv2d(images, filters, [1, *strides, 1], 'SAME')
+    gradients = tf.gradients(output, [images, filters], integers(*output.shape.as_list()))
+    assert [gradient.dtype for gradient in gradients] == [dtype, dtype]
+    kinds = {op.type.removeprefix('DepthwiseConv2dNativeBackprop'): op.get_attr('T')
+             for op in graph.get_operations() if 'Backprop' in op.type}
+    return session.run([tf.cast(g, tf.float32) for g in gradients]), kinds
+
+
+@pytest.mark.parametrize(('dtype', 'case', 'of_images', 'of_filters'), [
+    (tf.bfloat16, {'kernel': (3, 3), 'strides': (1, 1)}, tf.bfloat16, tf.bfloat16),
+    (tf.bfloat16, {'kernel': (3, 3), 'strides': (2, 2)}, tf.float32, tf.bfloat16),
+    (tf.bfloat16, {'kernel': (5, 5), 'strides': (1, 1)}, tf.bfloat16, tf.float32),
+    (tf.bfloat16, {'kernel': (3, 5), 'strides': (2, 2)}, tf.float32, tf.float32),
+    (tf.float32, {'kernel': (5, 5), 'strides': (2, 2)}, tf.float32, tf.float32),
+])
+def test_which_gradients_of_depthwise_convolutions_are_in_float32(
+    dtype, case, of_images, of_filters):
+  found, kinds = depthwise_gradients(dtype, **case)
+  assert kinds == {'Input': of_images, 'Filter': of_filters}
+  expected, _ = depthwise_gradients(tf.float32, **case, own=True)
+  for ours, theirs in zip(found, expected):
+    assert np.count_nonzero(theirs) > theirs.size / 3
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def batch_norm_gradients(dtype, *, channels, is_training, own=False):
+  """Return the gradients of batch norm, of images, scale and offset, and their operation's type."""
+  numbers = np.random.default_rng(1)
+  images, slope = (numbers.integers(-3, 4, [2, 3, 4, channels]) for _ in range(2))
+  scale, mean, variance = numbers.uniform(1, 2, [3, channels])
+  with tf.Graph().as_default() as graph, tf.Session() as session:
+    inputs = tf.constant(images, dtype), tf.constant(scale, tf.float32), tf.zeros([channels])
+    with contextlib.nullcontext() if own else gradient_utils.fast_gradients():
+      output, *_ = tf.nn.fused_batch_norm(
+          *inputs, is_training=is_training,
+          **({} if is_training else {'mean': mean, 'variance': variance}))
+    gradients = tf.gradients(output, inputs, tf.constant(slope, dtype))
+    assert [gradient.dtype for gradient in gradients] == [dtype, tf.float32, tf.float32]
+    [kind] = [op.get_attr('T') for op in graph.get_operations() if op.type.endswith('GradV3')]
+    return session.run([tf.cast(g, tf.float32) for g in gradients]), kind
+
+
+@pytest.mark.parametrize('is_training', [True, False])
+@pytest.mark.parametrize(('dtype', 'channels', 'computed_in'), [
+    (tf.bfloat16, 24, tf.float32), (tf.bfloat16, 32, tf.bfloat16), (tf.float32, 24, tf.float32)])
+def test_which_gradients_of_batch_norm_are_in_float32(dtype, channels, computed_in, is_training):
+  found, kind = batch_norm_gradients(dtype, channels=channels, is_training=is_training)
+  assert kind == computed_in
+  expected, _ = batch_norm_gradients(
+      tf.float32, channels=channels, is_training=is_training, own=True)
+  # Of images in bfloat16, of which a number is rounded by 1/256 at most; the others are sums.
+  np.testing.assert_allclose(found[0], expected[0], rtol=0 if dtype == tf.float32 else 1 / 256)
+  np.testing.assert_allclose(found[1], expected[1], rtol=1e-5, atol=1e-5)
+  np.testing.assert_array_equal(found[2], expected[2])
