@@ -2,6 +2,7 @@
 import functools
 import zlib
 
+from images.utils import device_utils
 from images.utils.tf1 import slim, tf
 
 
@@ -125,6 +126,23 @@ def _scope_seed(seed):
   scope = zlib.crc32(tf.get_variable_scope().name.encode())
   with tf.device('/cpu:0'):  # Random operations want their seed there.
     return tf.random.experimental.stateless_fold_in(seed, tf.constant(scope, tf.int64))
+
+
+def batch_norm(net, **arguments):
+  """Normalize as slim.batch_norm() does with its arg scope, but in float32 where that is faster.
+
+  A processor takes two to three times as long in bfloat16 unless the channels are a multiple of 16.
+
+  Args:
+    net: tensor [batch, height, width, channels].
+    **arguments: of slim.batch_norm().
+
+  Returns:
+    Tensor like `net`.
+  """
+  is_slow = net.dtype == tf.bfloat16 and net.shape[3] % 16 and not device_utils.accelerator()
+  normalized = slim.batch_norm(tf.cast(net, tf.float32) if is_slow else net, **arguments)
+  return tf.cast(normalized, net.dtype)
 
 
 def average(net, name='average'):

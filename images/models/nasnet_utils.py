@@ -124,7 +124,7 @@ def _operate(net, operation, filters, stride):
       net = slim.separable_conv2d(
           tf.nn.relu(net), filters, int(kernel[0]), depth_multiplier=1, stride=stride,
           scope=f'{operation}_{layer}')
-      net = slim.batch_norm(net, scope=f'bn_sep_{kernel}_{layer}')
+      net = model_utils.batch_norm(net, scope=f'bn_sep_{kernel}_{layer}')
       stride = 1
     return net
   if kind:
@@ -138,8 +138,8 @@ def _operate(net, operation, filters, stride):
 
 def _conv(net, filters, scope, norm_scope, *, kernel=1, **kwargs):
   """Convolve, then normalize under a name of its own."""
-  return slim.batch_norm(slim.conv2d(net, filters, kernel, scope=scope, **kwargs),
-                         scope=norm_scope)
+  net = slim.conv2d(net, filters, kernel, scope=scope, **kwargs)
+  return model_utils.batch_norm(net, scope=norm_scope)
 
 
 def _drop_path(net, keep_prob):
@@ -162,7 +162,7 @@ def _halve(net, filters):
   even = slim.conv2d(subsample(net), filters // 2, 1, scope='path1_conv')
   shifted = tf.pad(net, [[0, 0], [0, 1], [0, 1], [0, 0]])[:, 1:, 1:, :]
   odd = slim.conv2d(subsample(shifted), filters - filters // 2, 1, scope='path2_conv')
-  return slim.batch_norm(tf.concat([even, odd], 3), scope='final_path_bn')
+  return model_utils.batch_norm(tf.concat([even, odd], 3), scope='final_path_bn')
 
 
 def _concatenate(states, outputs, filters):

@@ -7,9 +7,8 @@ which it takes in pairs; and in float32 up to half as long again for those of 1 
 
 Those of rectifiers in bfloat16 as integers: TensorFlow turns each number into float32 and back.
 
-And some in float32 instead of bfloat16, for which oneDNN has no fast code: of batch norm unless the
-channels are a multiple of 16, up to five times as long; of the images of depthwise convolutions
-with strides, up to thirty times; and of their filters larger than 3 x 3, up to four times.
+And those of depthwise convolutions in float32 where oneDNN is slow in bfloat16: up to thirty times
+for images with strides, and up to four times for filters larger than 3 x 3.
 """
 import collections
 import contextlib
@@ -32,8 +31,6 @@ _LARGEST = {
 }
 _NONE = _Largest(0, 0, 0)
 
-_CHANNELS = 16  # oneDNN normalizes a multiple of so many in bfloat16 fast.
-
 
 def fast_gradients():
   """Return a context; what is built in it has the gradients that are fastest here.
@@ -46,8 +43,7 @@ def fast_gradients():
     return contextlib.nullcontext()
   return tf.get_default_graph().gradient_override_map({
       'Conv2D': 'Conv2DAsProducts', 'Relu': 'ReluOfBits',
-      'DepthwiseConv2dNative': 'DepthwiseConv2dInFloat32',
-      'FusedBatchNormV3': 'FusedBatchNormInFloat32'})
+      'DepthwiseConv2dNative': 'DepthwiseConv2dInFloat32'})
 
 
 @tf.RegisterGradient('Conv2DAsProducts')
@@ -154,20 +150,6 @@ def _depthwise_gradients(convolution, gradient):
       filter_sizes=tf.shape(filters), **attributes,
       **_in_float32(is_large, input=images, out_backprop=gradient))
   return tf.cast(of_images, gradient.dtype), tf.cast(of_filters, gradient.dtype)
-
-
-@tf.RegisterGradient('FusedBatchNormInFloat32')
-def _batch_norm_gradients(batch_norm, gradient, *_):
-  """Return the gradients of the images, scale and offset of a FusedBatchNormV3."""
-  images, scale, _, *moments = batch_norm.inputs
-  if batch_norm.get_attr('is_training'):
-    moments = batch_norm.outputs[3:5]
-  of_images, of_scale, of_offset, *_ = tf.raw_ops.FusedBatchNormGradV3(
-      scale=scale, reserve_space_1=moments[0], reserve_space_2=moments[1],
-      reserve_space_3=batch_norm.outputs[5],
-      **{name: batch_norm.get_attr(name) for name in ('epsilon', 'data_format', 'is_training')},
-      **_in_float32(images.shape[3] % _CHANNELS, x=images, y_backprop=gradient))
-  return tf.cast(of_images, gradient.dtype), of_scale, of_offset, None, None
 
 
 def _in_float32(is_wanted, **tensors):

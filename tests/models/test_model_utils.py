@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from images.models import model_utils
+from images.utils import device_utils
 from images.utils.tf1 import slim, tf
 
 
@@ -85,3 +86,38 @@ def test_dropout_keeps_all_out_of_training():
     nets = [model_utils.dropout(tf.ones([100])) for _ in range(2)]
     assert [net.op.name for net in nets] == ['Dropout/Identity', 'Dropout_1/Identity']
     np.testing.assert_array_equal(session.run(nets), np.ones([2, 100]))
+
+
+def _normalize(batch_norm, dtype, channels, *, is_training):
+  """Return what batch norm makes of images in `dtype`, its updates, and what it computes in."""
+  images = np.random.default_rng(1).normal(3, 2, [2, 3, 4, channels])
+  with tf.Graph().as_default() as graph, tf.Session() as session:
+    with slim.arg_scope([slim.batch_norm], is_training=is_training, scale=True):
+      net = batch_norm(tf.constant(images, dtype), activation_fn=tf.nn.relu)
+    assert [v.op.name for v in tf.global_variables()] == [
+        f'BatchNorm/{name}' for name in ('gamma', 'beta', 'moving_mean', 'moving_variance')]
+    [operation] = [op for op in graph.get_operations() if op.type == 'FusedBatchNormV3']
+    session.run(tf.global_variables_initializer())
+    updates = [op.inputs[1] for op in tf.get_collection(tf.GraphKeys.UPDATE_OPS)]
+    return *session.run([tf.cast(net, tf.float32), updates]), net.dtype, operation.get_attr('T')
+
+
+@pytest.mark.parametrize(('dtype', 'channels', 'is_training', 'gpu', 'computed_in'), [
+    (tf.bfloat16, 24, True, None, tf.float32),
+    (tf.bfloat16, 24, True, '/gpu:0', tf.bfloat16),
+    (tf.bfloat16, 24, False, None, tf.float32),
+    (tf.bfloat16, 32, True, None, tf.bfloat16),
+    (tf.float32, 24, True, None, tf.float32),
+])
+def test_batch_norm_is_that_of_slim(dtype, channels, is_training, gpu, computed_in, monkeypatch):
+  monkeypatch.setattr(device_utils, 'accelerator', lambda: gpu)
+  found, updates, *dtypes = _normalize(model_utils.batch_norm, dtype, channels,
+                                       is_training=is_training)
+  assert dtypes == [dtype, computed_in]
+  expected, expected_updates, *dtypes = _normalize(slim.batch_norm, dtype, channels,
+                                                   is_training=is_training)
+  assert dtypes == [dtype, dtype]
+  assert len(updates) == (2 if is_training else 0)
+  np.testing.assert_allclose(updates, expected_updates, rtol=1e-5)
+  # Rounded once or twice.
+  np.testing.assert_allclose(found, expected, rtol=1 / 128 if dtype == tf.bfloat16 else 0)

@@ -171,34 +171,3 @@ def test_which_gradients_of_depthwise_convolutions_are_in_float32(
   for ours, theirs in zip(found, expected):
     assert np.count_nonzero(theirs) > theirs.size / 3
     np.testing.assert_array_equal(ours, theirs)
-
-
-def batch_norm_gradients(dtype, *, channels, is_training, own=False):
-  """Return the gradients of batch norm, of images, scale and offset, and their operation's type."""
-  numbers = np.random.default_rng(1)
-  images, slope = (numbers.integers(-3, 4, [2, 3, 4, channels]) for _ in range(2))
-  scale, mean, variance = numbers.uniform(1, 2, [3, channels])
-  with tf.Graph().as_default() as graph, tf.Session() as session:
-    inputs = tf.constant(images, dtype), tf.constant(scale, tf.float32), tf.zeros([channels])
-    with contextlib.nullcontext() if own else gradient_utils.fast_gradients():
-      output, *_ = tf.nn.fused_batch_norm(
-          *inputs, is_training=is_training,
-          **({} if is_training else {'mean': mean, 'variance': variance}))
-    gradients = tf.gradients(output, inputs, tf.constant(slope, dtype))
-    assert [gradient.dtype for gradient in gradients] == [dtype, tf.float32, tf.float32]
-    [kind] = [op.get_attr('T') for op in graph.get_operations() if op.type.endswith('GradV3')]
-    return session.run([tf.cast(g, tf.float32) for g in gradients]), kind
-
-
-@pytest.mark.parametrize('is_training', [True, False])
-@pytest.mark.parametrize(('dtype', 'channels', 'computed_in'), [
-    (tf.bfloat16, 24, tf.float32), (tf.bfloat16, 32, tf.bfloat16), (tf.float32, 24, tf.float32)])
-def test_which_gradients_of_batch_norm_are_in_float32(dtype, channels, computed_in, is_training):
-  found, kind = batch_norm_gradients(dtype, channels=channels, is_training=is_training)
-  assert kind == computed_in
-  expected, _ = batch_norm_gradients(
-      tf.float32, channels=channels, is_training=is_training, own=True)
-  # Of images in bfloat16, of which a number is rounded by 1/256 at most; the others are sums.
-  np.testing.assert_allclose(found[0], expected[0], rtol=0 if dtype == tf.float32 else 1 / 256)
-  np.testing.assert_allclose(found[1], expected[1], rtol=1e-5, atol=1e-5)
-  np.testing.assert_array_equal(found[2], expected[2])
