@@ -160,7 +160,8 @@ def _halve(net, filters):
   """Halve height and width: half of the channels see even and half odd positions."""
   subsample = functools.partial(slim.avg_pool2d, kernel_size=1, stride=2, padding='VALID')
   even = slim.conv2d(subsample(net), filters // 2, 1, scope='path1_conv')
-  shifted = tf.pad(net, [[0, 0], [0, 1], [0, 1], [0, 0]])[:, 1:, 1:, :]
+  # Not by [:, 1:, 1:]: its gradient takes several times as long as that of tf.slice().
+  shifted = tf.slice(tf.pad(net, [[0, 0], [0, 1], [0, 1], [0, 0]]), [0, 1, 1, 0], [-1] * 4)
   odd = slim.conv2d(subsample(shifted), filters - filters // 2, 1, scope='path2_conv')
   return model_utils.batch_norm(tf.concat([even, odd], 3), scope='final_path_bn')
 
