@@ -2,7 +2,7 @@
 
 The wide layers are convolutions, so that larger images are seen at several positions.
 """
-import numpy as np
+import math
 
 from images.models import model_utils
 from images.utils.tf1 import slim, tf
@@ -64,7 +64,7 @@ def _wide_conv2d(net, channels, kernel=(1, 1), **arguments):
   """Convolve with padding VALID, as a matrix product where the kernel sees the whole image.
 
   It is the layer that slim.conv2d() makes, with its arg scope and its variables, but a processor
-  takes three to ten times as long for a convolution that has one position.
+  takes up to ten times as long for a convolution that has one position.
 
   Args:
     net: tensor [batch, height, width, channels].
@@ -87,5 +87,5 @@ def _wide_conv2d(net, channels, kernel=(1, 1), **arguments):
   scope = slim.current_arg_scope()[slim.arg_scope_func_key(slim.conv2d)]
   with tf.variable_scope(tf.get_variable_scope(), custom_getter=as_matrix,
                          auxiliary_name_scope=False):
-    pixels = tf.reshape(net, [-1, 1, 1, np.prod(filters[:3])])
+    pixels = tf.reshape(net, [-1, 1, 1, math.prod(filters[:3])])
     return slim.fully_connected(pixels, channels, **{**scope, **arguments})

@@ -2,7 +2,7 @@
 
 Those of convolutions as matrix products, in which the pixels of all images are one row. oneDNN
 takes up to thirty times as long for those of a convolution with outputs of one pixel, as in the
-wide layers of AlexNet and VGG; in bfloat16 up to half as long again where rows have 7 or 14 pixels,
+auxiliary heads of Inception; in bfloat16 up to half as long again where rows have 7 or 14 pixels,
 which it takes in pairs; and in float32 up to half as long again for those of 1 x 1 filters.
 
 Those of rectifiers in bfloat16 as integers: TensorFlow turns each number into float32 and back.
