@@ -57,7 +57,7 @@ def inception_resnet_v2_arg_scope(weight_decay=0.00004):
   with slim.arg_scope(
       [slim.conv2d, slim.fully_connected], weights_regularizer=regularizer,
       biases_regularizer=regularizer), slim.arg_scope(
-      [slim.conv2d], normalizer_fn=slim.batch_norm), slim.arg_scope(
+      [slim.conv2d], normalizer_fn=model_utils.batch_norm), slim.arg_scope(
       [slim.batch_norm], decay=0.9997, epsilon=0.001) as scope:
     return scope
 

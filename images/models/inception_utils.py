@@ -46,7 +46,7 @@ def inception_arg_scope(weight_decay=0.00004):
       [slim.conv2d, slim.fully_connected],
       weights_regularizer=slim.l2_regularizer(weight_decay)), slim.arg_scope(
       [slim.conv2d], weights_initializer=slim.variance_scaling_initializer(),
-      normalizer_fn=slim.batch_norm), slim.arg_scope(
+      normalizer_fn=model_utils.batch_norm), slim.arg_scope(
       [slim.batch_norm], decay=0.9997, epsilon=0.001) as scope:
     return scope
 

@@ -129,9 +129,11 @@ def _scope_seed(seed):
 
 
 def batch_norm(net, **arguments):
-  """Normalize as slim.batch_norm() does with its arg scope, but in float32 where that is faster.
+  """Normalize as slim.batch_norm() does with its arg scope, in the way that is fastest here.
 
-  A processor takes two to three times as long in bfloat16 unless the channels are a multiple of 16.
+  A processor takes two to three times as long in bfloat16 unless the channels are a multiple of 16,
+  where float32 is faster; and in training up to twice as long for large images as for many of
+  2 x 2 pixels, whose statistics are the same. On a GPU nothing is changed.
 
   Args:
     net: tensor [batch, height, width, channels].
@@ -140,9 +142,22 @@ def batch_norm(net, **arguments):
   Returns:
     Tensor like `net`.
   """
-  is_slow = net.dtype == tf.bfloat16 and net.shape[3] % 16 and not device_utils.accelerator()
-  normalized = slim.batch_norm(tf.cast(net, tf.float32) if is_slow else net, **arguments)
-  return tf.cast(normalized, net.dtype)
+  if device_utils.accelerator():
+    return slim.batch_norm(net, **arguments)
+  channels = net.shape[3]
+  is_slow = net.dtype == tf.bfloat16 and channels % 16
+  pixels = net.shape[:3].num_elements()
+  in_blocks = pixels is not None and pixels % 4 == 0 and _uses_batch_statistics(arguments)
+  blocks = tf.reshape(net, [-1, 2, 2, channels]) if in_blocks else net
+  normalized = slim.batch_norm(tf.cast(blocks, tf.float32) if is_slow else blocks, **arguments)
+  normalized = tf.cast(normalized, net.dtype)
+  return tf.reshape(normalized, net.shape) if in_blocks else normalized
+
+
+def _uses_batch_statistics(arguments):
+  """Return whether slim.batch_norm() with `arguments` and its arg scope is told that it trains."""
+  scope = slim.current_arg_scope().get(slim.arg_scope_func_key(slim.batch_norm), {})
+  return {'is_training': True, **scope, **arguments}['is_training'] is True
 
 
 def average(net, name='average'):

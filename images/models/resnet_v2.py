@@ -1,7 +1,7 @@
 """ResNet v2: batch norm and rectifier before each convolution (1603.05027)."""
 import functools
 
-from images.models import resnet_utils
+from images.models import model_utils, resnet_utils
 from images.utils.tf1 import slim, tf
 
 
@@ -13,7 +13,7 @@ def bottleneck(inputs, depth, *, stride, outputs_collections=None):
   neither the projection nor the last convolution is normalized.
   """
   with tf.variable_scope('bottleneck_v2') as scope:
-    preact = slim.batch_norm(inputs, activation_fn=tf.nn.relu, scope='preact')
+    preact = model_utils.batch_norm(inputs, activation_fn=tf.nn.relu, scope='preact')
     if inputs.shape[-1] == 4 * depth:
       shortcut = resnet_utils.subsample(inputs, stride, 'shortcut')
     else:

@@ -88,9 +88,9 @@ def test_dropout_keeps_all_out_of_training():
     np.testing.assert_array_equal(session.run(nets), np.ones([2, 100]))
 
 
-def _normalize(batch_norm, dtype, channels, *, is_training):
-  """Return what batch norm makes of images in `dtype`, its updates, and what it computes in."""
-  images = np.random.default_rng(1).normal(3, 2, [2, 3, 4, channels])
+def _normalize(batch_norm, dtype, channels, *, is_training, shape=(2, 3, 4)):
+  """Return what batch norm makes of images, its updates, their dtypes, and the shape it sees."""
+  images = np.random.default_rng(1).normal(3, 2, [*shape, channels])
   with tf.Graph().as_default() as graph, tf.Session() as session:
     with slim.arg_scope([slim.batch_norm], is_training=is_training, scale=True):
       net = batch_norm(tf.constant(images, dtype), activation_fn=tf.nn.relu)
@@ -99,7 +99,9 @@ def _normalize(batch_norm, dtype, channels, *, is_training):
     [operation] = [op for op in graph.get_operations() if op.type == 'FusedBatchNormV3']
     session.run(tf.global_variables_initializer())
     updates = [op.inputs[1] for op in tf.get_collection(tf.GraphKeys.UPDATE_OPS)]
-    return *session.run([tf.cast(net, tf.float32), updates]), net.dtype, operation.get_attr('T')
+    assert net.shape == images.shape
+    return (*session.run([tf.cast(net, tf.float32), updates]), net.dtype, operation.get_attr('T'),
+            operation.inputs[0].shape.as_list()[:3])
 
 
 @pytest.mark.parametrize(('dtype', 'channels', 'is_training', 'gpu', 'computed_in'), [
@@ -111,13 +113,39 @@ def _normalize(batch_norm, dtype, channels, *, is_training):
 ])
 def test_batch_norm_is_that_of_slim(dtype, channels, is_training, gpu, computed_in, monkeypatch):
   monkeypatch.setattr(device_utils, 'accelerator', lambda: gpu)
-  found, updates, *dtypes = _normalize(model_utils.batch_norm, dtype, channels,
-                                       is_training=is_training)
-  assert dtypes == [dtype, computed_in]
-  expected, expected_updates, *dtypes = _normalize(slim.batch_norm, dtype, channels,
-                                                   is_training=is_training)
-  assert dtypes == [dtype, dtype]
+  found, updates, *kinds = _normalize(model_utils.batch_norm, dtype, channels,
+                                      is_training=is_training)
+  in_blocks = is_training and not gpu
+  assert kinds == [dtype, computed_in, [6, 2, 2] if in_blocks else [2, 3, 4]]
+  expected, expected_updates, *kinds = _normalize(slim.batch_norm, dtype, channels,
+                                                  is_training=is_training)
+  assert kinds == [dtype, dtype, [2, 3, 4]]
   assert len(updates) == (2 if is_training else 0)
   np.testing.assert_allclose(updates, expected_updates, rtol=1e-5)
-  # Rounded once or twice.
-  np.testing.assert_allclose(found, expected, rtol=1 / 128 if dtype == tf.bfloat16 else 0)
+  # Rounded once or twice in bfloat16; sums over a batch in another order.
+  sums = 1e-5 if in_blocks else 0
+  np.testing.assert_allclose(found, expected, rtol=1 / 128 if dtype == tf.bfloat16 else sums,
+                             atol=sums)
+
+
+@pytest.mark.parametrize(('shape', 'seen'), [
+    ((1, 3, 3), [1, 3, 3]), ((4, 7, 7), [49, 2, 2])])
+def test_batch_norm_in_blocks_of_four_pixels(shape, seen):
+  *found, _, _, blocks = _normalize(model_utils.batch_norm, tf.float32, 3, is_training=True,
+                                    shape=shape)
+  assert blocks == seen
+  for found_of, expected_of in zip(found, _normalize(
+      slim.batch_norm, tf.float32, 3, is_training=True, shape=shape)[:2], strict=True):
+    np.testing.assert_allclose(found_of, expected_of, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(('shape', 'is_training'), [
+    ([None, 8, 8, 3], True), ([4, None, 8, 3], True), ([4, 8, 8, 3], 'a tensor')])
+def test_batch_norm_of_what_is_not_known_is_plainly_that_of_slim(shape, is_training):
+  with tf.Graph().as_default() as graph:
+    images = tf.placeholder(tf.float32, shape)
+    if is_training == 'a tensor':
+      is_training = tf.placeholder(tf.bool, [])
+    net = model_utils.batch_norm(images, is_training=is_training)
+    assert net.shape.as_list() == shape
+    assert 'Reshape' not in {op.type for op in graph.get_operations()}
