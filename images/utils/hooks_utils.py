@@ -82,7 +82,7 @@ class BroadcastGlobalVariablesHook(tf.train.SessionRunHook):
 
 
 class FiniteTrainingHook(tf.train.SessionRunHook):
-  """Ends the run at a loss or gradient that is not finite, before it is saved.
+  """Ends the run at a loss, gradient or batch statistic that is not finite, before it is saved.
 
   A gradient that overflows under a dynamic loss scale is no reason: the step is skipped.
   """
@@ -109,7 +109,8 @@ class FiniteTrainingHook(tf.train.SessionRunHook):
     if values['finite'] or (self._dynamic and values['loss_scale'] > 1e-3):
       return
     other = '--use_fp16=False' if self._dynamic else '--loss_scale=0'
-    self._fail(values, f'a gradient is not finite at loss scale {values["loss_scale"]:g}',
+    self._fail(values, 'a gradient or batch statistic is not finite at loss scale '
+               f'{values["loss_scale"]:g}',
                f'Lower --learning_rate, set --max_gradient_norm, or use {other}')
 
   def _fail(self, values, what, remedy):

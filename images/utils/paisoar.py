@@ -2,10 +2,10 @@
 
 The order on N ranks: gradients of the scaled loss, mean over the ranks, one verdict
 whether all are finite, division by the scale, clipping by the global norm, the update.
-The verdict is on the norm of the mean, which is the same everywhere, so the ranks never
-differ; in float32 it overflows at 2e19. A step whose gradient is not finite changes nothing
-but the loss scale. With several micro-batches to a step, it all happens once, with their
-mean.
+The verdict is on the norms of the mean and of batch norm's mean statistics, which are the same
+everywhere, so the ranks never differ; in float32 they overflow at 2e19. A step where one is
+not finite changes nothing but the loss scale. With several micro-batches to a step, it all
+happens once, with their mean.
 """
 from images.utils import accumulation_utils, cluster_utils
 from images.utils.loss_scale import FixedLossScale, get_loss_scale
@@ -104,7 +104,9 @@ class ReplicatedVarsOptimizer:
     gradients = [cluster_utils.mean(g, compression=self._compression) for g in gradients]
     differences = cluster_utils.mean_of_all(differences)
     norm = tf.global_norm(gradients)
-    finite = tf.is_finite(norm)
+    # A rectifier may hide from the gradient what a batch norm has seen.
+    norms = [norm, tf.global_norm(differences)] if differences else [norm]
+    finite = tf.is_finite(tf.add_n(norms))
     gradients = self._unscale_and_clip(gradients, norm)
 
     def apply():

@@ -254,8 +254,8 @@ def test_a_dynamic_scale_does_not_excuse_the_loss(tmp_path):
 
 
 def test_a_gradient_that_is_not_finite_ends_the_run_under_a_fixed_scale(tmp_path):
-  with pytest.raises(TrainingError, match='step 2: a gradient is not finite at loss scale 8; .*'
-                                          '--loss_scale=0'):
+  with pytest.raises(TrainingError, match='step 2: a gradient or batch statistic is not finite at '
+                                          'loss scale 8; .*--loss_scale=0'):
     run(tmp_path, poison_gradient=1, loss_scale=8.0)
 
 
@@ -285,13 +285,13 @@ def test_the_ranks_whose_loss_is_not_finite(tmp_path, monkeypatch, loss, lost, m
 
 def test_an_overflow_under_a_dynamic_scale_is_no_error(tmp_path):
   Watch(tmp_path, dynamic=True).see(step=7, loss=1.0, finite=False, loss_scale=2.0 ** 15)
-  with pytest.raises(TrainingError, match='step 8: a gradient is not finite'):
+  with pytest.raises(TrainingError, match='step 8: a gradient or batch statistic is not finite'):
     Watch(tmp_path, dynamic=False).see(step=7, loss=1.0, finite=False, loss_scale=2.0 ** 15)
 
 
 def test_a_dynamic_scale_that_falls_without_end_is_an_error(tmp_path):
-  with pytest.raises(TrainingError, match='a gradient is not finite at loss scale 0.0005; .*'
-                                          'or use --use_fp16=False'):
+  with pytest.raises(TrainingError, match='a gradient or batch statistic is not finite at loss '
+                                          'scale 0.0005; .*or use --use_fp16=False'):
     Watch(tmp_path, dynamic=True).see(step=7, loss=1.0, finite=False, loss_scale=0.0005)
 
 

@@ -162,6 +162,23 @@ def test_the_verdict():
   assert not step.session.run(step.opt.finite, {step.a: [1, np.inf]})
 
 
+def test_batch_statistics_that_are_not_finite_are_no_good_step():
+  """A rectifier may hide from the gradient what is not finite in the forward pass."""
+  w = tf.get_variable('w', initializer=1.0)
+  images = tf.placeholder(tf.float32, [2, 1, 1, 1])
+  slim.batch_norm(images, is_training=True, decay=0.75)
+  opt = paisoar.ReplicatedVarsOptimizer(tf.train.GradientDescentOptimizer(0.5))
+  train_op = opt.minimize(opt.compute_loss(lambda: 3 * w))
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    for pixel, finite in ((np.nan, False), (np.inf, False), (3.0, True)):
+      assert session.run(opt.finite, {images: [[[[1.0]]], [[[pixel]]]]}) == finite
+    session.run(train_op, {images: [[[[1.0]]], [[[np.nan]]]]})
+    # Both of the good step alone.
+    [moving_mean] = slim.get_variables_by_name('moving_mean')
+    assert session.run([w, moving_mean]) == [1 - 0.5 * 3, [0.5]]
+
+
 def test_an_overflow_of_the_scaled_gradient_alone_is_one():
   step = Step(scale=0)
   np.testing.assert_array_equal(step.run(2.0 ** 115, 0.0), [1.0, 2.0])
