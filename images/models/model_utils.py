@@ -2,7 +2,7 @@
 import functools
 import zlib
 
-from images.utils import device_utils
+from images.utils import device_utils, gradient_utils
 from images.utils.tf1 import slim, tf
 
 
@@ -152,6 +152,21 @@ def batch_norm(net, **arguments):
   normalized = slim.batch_norm(tf.cast(blocks, tf.float32) if is_slow else blocks, **arguments)
   normalized = tf.cast(normalized, net.dtype)
   return tf.reshape(normalized, net.shape) if in_blocks else normalized
+
+
+def relu(net):
+  """Rectify as tf.nn.relu() does, in the way that is fastest here: worth it in ResNets.
+
+  In training a processor does it to the bits of bfloat16, several times as fast. What is not a
+  number may so become zero, as where TensorFlow fuses batch norm and rectifier; a training step
+  looks at what batch norm has seen.
+
+  Args:
+    net: tensor, any floating dtype, what a batch norm or a sum of such has made.
+  """
+  if device_utils.accelerator() or net.dtype != tf.bfloat16 or not _uses_batch_statistics({}):
+    return tf.nn.relu(net)
+  return gradient_utils.relu_of_bits(net)
 
 
 def _uses_batch_statistics(arguments):

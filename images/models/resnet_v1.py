@@ -1,7 +1,7 @@
 """ResNet v1: batch norm after each convolution, rectifier after each sum (1512.03385)."""
 import functools
 
-from images.models import resnet_utils
+from images.models import model_utils, resnet_utils
 from images.utils.tf1 import slim, tf
 
 
@@ -29,7 +29,7 @@ def bottleneck(inputs, depth, *, stride, outputs_collections=None):
     residual = slim.conv2d(inputs, depth, 1, scope='conv1')
     residual = resnet_utils.conv2d_same(residual, depth, 3, stride=stride, scope='conv2')
     residual = slim.conv2d(residual, 4 * depth, 1, activation_fn=None, scope='conv3')
-    output = tf.nn.relu(shortcut + residual)
+    output = model_utils.relu(shortcut + residual)
     return slim.utils.collect_named_outputs(outputs_collections, scope.name, output)
 
 

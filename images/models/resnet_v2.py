@@ -13,7 +13,7 @@ def bottleneck(inputs, depth, *, stride, outputs_collections=None):
   neither the projection nor the last convolution is normalized.
   """
   with tf.variable_scope('bottleneck_v2') as scope:
-    preact = model_utils.batch_norm(inputs, activation_fn=tf.nn.relu, scope='preact')
+    preact = model_utils.batch_norm(inputs, activation_fn=model_utils.relu, scope='preact')
     if inputs.shape[-1] == 4 * depth:
       shortcut = resnet_utils.subsample(inputs, stride, 'shortcut')
     else:

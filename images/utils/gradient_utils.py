@@ -15,6 +15,7 @@ for images with strides, and up to four times for filters larger than 3 x 3.
 """
 import collections
 import contextlib
+import functools
 import sys
 
 from images.utils import device_utils
@@ -160,6 +161,18 @@ def _relu_gradient(relu, gradient):
   output = relu.outputs[0]
   if gradient.dtype != tf.bfloat16:
     return tf.raw_ops.ReluGrad(gradients=gradient, features=output)
+  return _where_positive(output, gradient)
+
+
+@tf.custom_gradient
+def relu_of_bits(inputs):
+  """Return tf.nn.relu() of bfloat16 `inputs`, but zero for what is negative and not a number."""
+  output = tf.bitcast(tf.nn.relu(tf.bitcast(inputs, tf.int16)), tf.bfloat16)
+  return output, functools.partial(_where_positive, output)
+
+
+def _where_positive(output, gradient):
+  """Return `gradient` where `output` is above zero, and else zero; both are bfloat16."""
   # The bits of a number are above zero, as an integer, where the number is.
   bits = [tf.bitcast(tensor, tf.int16) for tensor in (gradient, output)]
   masked = tf.raw_ops.ReluGrad(gradients=bits[0], features=bits[1])

@@ -149,3 +149,36 @@ def test_batch_norm_of_what_is_not_known_is_plainly_that_of_slim(shape, is_train
     net = model_utils.batch_norm(images, is_training=is_training)
     assert net.shape.as_list() == shape
     assert 'Reshape' not in {op.type for op in graph.get_operations()}
+
+
+@pytest.mark.parametrize(('dtype', 'is_training', 'gpu', 'by_bits'), [
+    (tf.bfloat16, True, None, True),
+    (tf.bfloat16, False, None, False),
+    (tf.bfloat16, True, '/gpu:0', False),
+    (tf.float16, True, None, False),
+    (tf.float32, True, None, False),
+])
+def test_relu_is_that_of_tensorflow(dtype, is_training, gpu, by_bits, monkeypatch):
+  monkeypatch.setattr(device_utils, 'accelerator', lambda: gpu)
+  values = [-np.inf, -3, -1e-9, -0.0, 0, 1e-9, 3, np.inf, np.nan]
+  slope = np.arange(9) + 0.5
+  with tf.Graph().as_default() as graph, tf.Session() as session:
+    inputs = tf.constant(values, dtype)
+    with slim.arg_scope([slim.batch_norm], is_training=is_training):
+      outputs = model_utils.relu(inputs)
+    [gradient] = tf.gradients(outputs, inputs, tf.constant(slope, dtype))
+    assert outputs.dtype == gradient.dtype == dtype
+    [relu] = [op for op in graph.get_operations() if op.type == 'Relu']
+    assert relu.inputs[0].dtype == (tf.int16 if by_bits else dtype)
+    found = session.run([tf.cast(net, tf.float32) for net in (inputs, outputs, gradient)])
+  np.testing.assert_array_equal(found[1], np.maximum(found[0], 0))
+  assert np.count_nonzero(found[0][:-1] > 0) >= 2
+  np.testing.assert_array_equal(found[2][:-1], np.where(found[0] > 0, slope, 0)[:-1])
+
+
+def test_relu_by_bits_makes_zero_of_negative_nan():
+  with tf.Graph().as_default(), tf.Session() as session, \
+      slim.arg_scope([slim.batch_norm], is_training=True):
+    nan = tf.bitcast(tf.constant([0x7fc0, 0xffc0], tf.uint16), tf.bfloat16)
+    np.testing.assert_array_equal(session.run(tf.cast(model_utils.relu(nan), tf.float32)),
+                                  [np.nan, 0])
