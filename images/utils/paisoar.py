@@ -104,9 +104,7 @@ class ReplicatedVarsOptimizer:
     gradients = [cluster_utils.mean(g, compression=self._compression) for g in gradients]
     differences = cluster_utils.mean_of_all(differences)
     norm = tf.global_norm(gradients)
-    # A rectifier may hide from the gradient what a batch norm has seen.
-    norms = [norm, tf.global_norm(differences)] if differences else [norm]
-    finite = tf.is_finite(tf.add_n(norms))
+    finite = tf.is_finite(norm + _norm_of_vectors(differences))
     gradients = self._unscale_and_clip(gradients, norm)
 
     def apply():
@@ -142,6 +140,18 @@ class ReplicatedVarsOptimizer:
     elif tf.get_static_value(self.loss_scale.value) == 1.0:
       return gradients
     return [g * tf.cast(factor, g.dtype) for g in gradients]
+
+
+def _norm_of_vectors(differences):
+  """Return the norm of what batch norm subtracts from its averages, a scalar.
+
+  A rectifier may hide from the gradient what batch norm has seen and is not finite. It is one
+  operation, as some networks have a thousand averages.
+  """
+  if not differences:
+    return 0.0
+  return tf.norm(tf.concat([d if d.shape.rank == 1 else tf.reshape(d, [-1])
+                            for d in differences], 0))
 
 
 def _moving_averages():

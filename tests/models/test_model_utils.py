@@ -112,6 +112,7 @@ def _normalize(batch_norm, dtype, channels, *, is_training, shape=(2, 3, 4)):
     (tf.float32, 24, True, None, tf.float32),
 ])
 def test_batch_norm_is_that_of_slim(dtype, channels, is_training, gpu, computed_in, monkeypatch):
+  monkeypatch.setattr(model_utils, '_LARGE', 2 * 3 * 4 * channels)
   monkeypatch.setattr(device_utils, 'accelerator', lambda: gpu)
   found, updates, *kinds = _normalize(model_utils.batch_norm, dtype, channels,
                                       is_training=is_training)
@@ -130,7 +131,8 @@ def test_batch_norm_is_that_of_slim(dtype, channels, is_training, gpu, computed_
 
 @pytest.mark.parametrize(('shape', 'seen'), [
     ((1, 3, 3), [1, 3, 3]), ((4, 7, 7), [49, 2, 2])])
-def test_batch_norm_in_blocks_of_four_pixels(shape, seen):
+def test_batch_norm_in_blocks_of_four_pixels(shape, seen, monkeypatch):
+  monkeypatch.setattr(model_utils, '_LARGE', 27)
   *found, _, _, blocks = _normalize(model_utils.batch_norm, tf.float32, 3, is_training=True,
                                     shape=shape)
   assert blocks == seen
@@ -140,8 +142,11 @@ def test_batch_norm_in_blocks_of_four_pixels(shape, seen):
 
 
 @pytest.mark.parametrize(('shape', 'is_training'), [
-    ([None, 8, 8, 3], True), ([4, None, 8, 3], True), ([4, 8, 8, 3], 'a tensor')])
-def test_batch_norm_of_what_is_not_known_is_plainly_that_of_slim(shape, is_training):
+    ([None, 8, 8, 3], True), ([4, None, 8, 3], True), ([4, 7, 8, 3], True),
+    ([4, 8, 8, 3], 'a tensor')])
+def test_batch_norm_of_what_is_small_or_not_known_is_plainly_that_of_slim(
+    shape, is_training, monkeypatch):
+  monkeypatch.setattr(model_utils, '_LARGE', 4 * 8 * 8 * 3)
   with tf.Graph().as_default() as graph:
     images = tf.placeholder(tf.float32, shape)
     if is_training == 'a tensor':
