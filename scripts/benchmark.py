@@ -2,13 +2,15 @@
 
   python scripts/benchmark.py --models=resnet_v1_50 --ranks=1,2 --cores_per_rank=1
   python scripts/benchmark.py --peers --precisions=float32,half --batch_size=16
+  python scripts/benchmark.py --before=../clone_of_an_earlier_commit --rounds=40 --steps=1
 
 Each measurement is a training run of train_image_classifiers.py in processes of its own,
 every rank on cores of its own, and its speed what the log of that run says. Efficiency
 compares N ranks with N times one rank on as many cores. With --peers, resnet_v1_50 is trained
-by tf_keras and, where it is installed, PyTorch as well. What is compared takes turns of a few
-seconds, and a ratio is the median of those of each round. Times depend on the machine and what
-else it does: compare the numbers of one run of this script only.
+by tf_keras and, where it is installed, PyTorch as well; with --before, each network by the code of
+another clone. What is compared takes turns of a few seconds, and a ratio is the median of those of
+each round. Times depend on the machine and what else it does: compare the numbers of one run of
+this script only.
 """
 import functools
 import importlib.util
@@ -22,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 
+import report
 import turns
 from absl import app, flags
 
@@ -39,6 +42,8 @@ PEERS = {'keras': ('tf_keras', 'tf_keras, fit'), 'torch': ('torch', 'PyTorch, ch
 def define_flags():
   """Define the flags of this script."""
   flags.DEFINE_bool('peers', False, 'Compare ResNet-50 with other libraries, and nothing else.')
+  flags.DEFINE_string('before', None, 'Another clone of this project, such as one of an earlier '
+                      'commit, to compare with, and nothing else.')
   flags.DEFINE_list('models', ['resnet_v1_50'], 'Networks to measure.')
   flags.DEFINE_list('ranks', ['1'], 'Numbers of ranks to measure.')
   flags.DEFINE_list('precisions', ['float32'], f'Among {", ".join(PRECISIONS)}.')
@@ -56,16 +61,29 @@ def define_flags():
                       'where matplotlib is installed, <output>.png.')
   flags.DEFINE_multi_string('flag', [], 'Further flag of the training script, such as '
                             '--flag=--dataset_name=flowers; may be repeated.')
+  flags.register_validator('before', lambda clone: clone is None or script_of(clone).is_file(),
+                           'has to be a directory with train_image_classifiers.py')
+  flags.register_multi_flags_validator(
+      ['before', 'rounds'], lambda values: values['before'] is None or values['rounds'] > 1,
+      '--before needs --rounds of 2 at least')
+  flags.register_multi_flags_validator(
+      ['before', 'peers'], lambda values: values['before'] is None or not values['peers'],
+      '--before and --peers are two comparisons: give one of them')
   flags.register_validator('precisions', lambda names: set(names) <= set(PRECISIONS),
                            f'has to be among {", ".join(PRECISIONS)}')
   flags.register_validator('ranks', lambda ranks: ranks and all(
       n.isdecimal() and int(n) > 0 for n in ranks), 'has to be numbers from 1 on')
 
 
-def command(model, ranks, precision, output_dir, cores, *more):
+def script_of(clone):
+  """Return the training script in the directory of a clone of this project."""
+  return pathlib.Path(clone) / 'train_image_classifiers.py'
+
+
+def command(model, ranks, precision, output_dir, cores, *more, clone=None):
   """Return the command of an endless run, with `more` flags of the training script."""
   train = [
-      sys.executable, str(ROOT / 'train_image_classifiers.py'), '--dataset_name=mock',
+      sys.executable, str(script_of(clone or ROOT)), '--dataset_name=mock',
       f'--model_name={model}', f'--batch_size={FLAGS.batch_size}', PRECISIONS[precision],
       f'--log_loss_every_n_iters={FLAGS.steps}', turns.ENDLESS,
       '--hooks=StopAtStepHook,LoggingTensorHook', f'--output_dir={output_dir}',
@@ -171,52 +189,25 @@ def compare_peers(cores):
                        if importlib.util.find_spec(package)})
       speeds = turns.take(commands, FLAGS.rounds, FLAGS.intervals)
     for library, found in speeds.items():
-      print(f'| {precision} | {library} | {in_words(found)} | '
+      print(f'| {precision} | {library} | {report.in_words(found)} | '
             f'{ratio(speeds, "this project", library):.2f} times as fast |', flush=True)
 
 
-def in_words(speeds):
-  """Return the median, and lowest and highest, of images/s as two cells of a table."""
-  return f'{statistics.median(speeds):.1f} | {min(speeds):.1f} to {max(speeds):.1f}'
-
-
-def summarize(results):
-  """Return a table of results of measure(), a string."""
-  lines = ['| network | precision | ranks | images/s | lowest to highest | efficiency | '
-           'of float32 |', '| --- | --- | --- | --- | --- | --- | --- |']
-  for r in results:
-    times = '' if r['of_float32'] is None else f'{r["of_float32"]:.2f} times'
-    lines.append(f'| {r["model"]} | {r["precision"]} | {r["ranks"]} | '
-                 f'{in_words(r["images_per_second"])} | {efficiency_of(r)} | {times} |')
-  return '\n'.join(lines)
-
-
-def efficiency_of(result):
-  """Return the efficiency of several ranks in words; '' for one rank, or without one."""
-  known = result['efficiency'] is not None and result['ranks'] > 1
-  return f'{100 * result["efficiency"]:.0f} %' if known else ''
-
-
-def label(result):
-  """Return what the plot calls a result of measure()."""
-  words = [result['model'], result['precision'], str(result['ranks']), efficiency_of(result)]
-  return ', '.join(word for word in words if word)
-
-
-def plot(results, path):
-  """Write a bar chart of images/s, with the spread, as a PNG; of results of measure()."""
-  import matplotlib
-  matplotlib.use('Agg')
-  from matplotlib import pyplot
-  figure, axes = pyplot.subplots(figsize=(8, 1.5 + 0.4 * len(results)))
-  medians = [statistics.median(r['images_per_second']) for r in results]
-  spread = [[m - min(r['images_per_second']) for m, r in zip(medians, results)],
-            [max(r['images_per_second']) - m for m, r in zip(medians, results)]]
-  axes.barh([label(r) for r in results], medians, xerr=spread)
-  axes.invert_yaxis()
-  axes.set_xlabel('images/s over all ranks (network, precision, ranks, efficiency)')
-  figure.tight_layout()
-  figure.savefig(path, dpi=100)
+def compare_clones(cores):
+  """Print how fast each network trains here and in the clone --before, and the ratio."""
+  print('| network | precision | images/s | lowest to highest | before | lowest to highest | '
+        'times as fast | half of the rounds |')
+  print('| --- | --- | --- | --- | --- | --- | --- | --- |')
+  for model, precision in itertools.product(FLAGS.models, FLAGS.precisions):
+    with tempfile.TemporaryDirectory() as runs:
+      now, before = turns.take(
+          {name: command(model, 1, precision, f'{runs}/{name}', cores, clone=clone)
+           for name, clone in (('now', ROOT), ('before', FLAGS.before))},
+          FLAGS.rounds, FLAGS.intervals).values()
+    low, median, high = statistics.quantiles(
+        (ours / theirs for ours, theirs in zip(now, before)), n=4, method='inclusive')
+    print(f'| {model} | {precision} | {report.in_words(now)} | {report.in_words(before)} | '
+          f'{median:.3f} | {low:.3f} to {high:.3f} |', flush=True)
 
 
 def main(argv):
@@ -230,19 +221,19 @@ def main(argv):
     raise app.UsageError(f'{max(ranks)} ranks on {cores} cores each: this machine has {available}; '
                          'lower --ranks or --cores_per_rank')
   print(f'{cores} cores a rank, batch size {FLAGS.batch_size} a rank', flush=True)
-  if FLAGS.peers:
-    compare_peers(cores)
+  if FLAGS.peers or FLAGS.before:
+    (compare_peers if FLAGS.peers else compare_clones)(cores)
     return
   results = []
   for model in FLAGS.models:
     found = measure(model, ranks, cores)
-    print(summarize(found), file=sys.stderr, flush=True)
+    print(report.summarize(found), file=sys.stderr, flush=True)
     results += found
-  print(summarize(results))
+  print(report.summarize(results))
   if FLAGS.output:
     pathlib.Path(FLAGS.output + '.json').write_text(json.dumps(results, indent=1) + '\n')
     try:
-      plot(results, FLAGS.output + '.png')
+      report.plot(results, FLAGS.output + '.png')
     except ImportError:
       print("no plot: matplotlib is not installed (pip install -e '.[benchmark]')")
 

@@ -30,7 +30,7 @@ def flag_values(benchmark, monkeypatch):
   monkeypatch.setattr(benchmark.flags, 'FLAGS', values)
   monkeypatch.setattr(benchmark, 'FLAGS', values)
   for name in ('DEFINE_list', 'DEFINE_integer', 'DEFINE_string', 'DEFINE_multi_string',
-               'DEFINE_bool', 'register_validator'):
+               'DEFINE_bool', 'register_validator', 'register_multi_flags_validator'):
     define = getattr(flags, name)
     monkeypatch.setattr(
         benchmark.flags, name,
@@ -154,7 +154,7 @@ def test_without_one_rank_there_is_no_efficiency_and_no_ratio_without_float32(
   (result,) = benchmark.measure('lenet', [2], 1)
   assert result['efficiency'] is None
   assert result['of_float32'] is None
-  assert benchmark.summarize([result]).endswith('| half | 2 | 12.0 | 10.0 to 14.0 |  |  |')
+  assert benchmark.report.summarize([result]).endswith('| half | 2 | 12.0 | 10.0 to 14.0 |  |  |')
 
 
 def test_a_ratio_is_the_median_of_those_of_each_round(benchmark):
@@ -177,26 +177,6 @@ def test_more_cores_than_there_are_are_not_measured(benchmark, flag_values, monk
   monkeypatch.setattr(os, 'sched_getaffinity', lambda _: {0, 1, 2})
   with pytest.raises(app.UsageError, match=r'cores each: this machine has 3; lower --ranks or'):
     benchmark.main(['benchmark'])
-
-
-def test_the_plot_says_what_is_measured_and_its_efficiency(benchmark):
-  result = {'model': 'lenet', 'precision': 'half', 'ranks': 2, 'efficiency': 0.904}
-  assert benchmark.label(result) == 'lenet, half, 2, 90 %'
-  assert benchmark.label({**result, 'ranks': 1, 'efficiency': 1.0}) == 'lenet, half, 1'
-  assert benchmark.label({**result, 'efficiency': None}) == 'lenet, half, 2'
-
-
-def test_the_plot_has_a_bar_for_each_result(benchmark, tmp_path):
-  image = pytest.importorskip('matplotlib.image', reason='no matplotlib: the extra benchmark')
-  heights = []
-  for count in (1, 5):
-    results = [{'model': f'network {n}', 'precision': 'half', 'ranks': 1, 'efficiency': 1.0,
-                'images_per_second': [1.0, 2.0, 4.0]} for n in range(count)]
-    benchmark.plot(results, tmp_path / 'plot.png')
-    pixels = image.imread(tmp_path / 'plot.png')
-    blue = (pixels[:, :, 2] > pixels[:, :, 0] + 0.2).any(axis=1)
-    heights.append(int((blue[1:] & ~blue[:-1]).sum()))
-  assert heights == [1, 5]
 
 
 def test_a_peer_has_the_same_batch_precision_and_cores(benchmark, flag_values):
@@ -233,3 +213,27 @@ def test_peers_are_not_compared_where_there_is_a_gpu(benchmark, flag_values, mon
   monkeypatch.setattr(benchmark, 'has_gpus', lambda: True)
   with pytest.raises(app.UsageError, match='CUDA_VISIBLE_DEVICES=-1'):
     benchmark.compare_peers(2)
+
+
+def test_another_clone_takes_turns_with_this_one(benchmark, flag_values, taken, tmp_path, capsys):
+  (tmp_path / 'train_image_classifiers.py').touch()
+  flag_values(['benchmark', f'--before={tmp_path}', '--models=lenet,vgg_a'])
+  benchmark.main(['benchmark'])
+  for model, (commands, rounds, intervals) in zip(('lenet', 'vgg_a'), taken, strict=True):
+    assert (rounds, intervals) == (2, 3)
+    for words, clone in zip(commands, (benchmark.ROOT, tmp_path), strict=True):
+      assert f' {clone}/train_image_classifiers.py ' in words[2]
+      assert f' --model_name={model} ' in words[2]
+  assert capsys.readouterr().out.splitlines()[-2:] == [
+      f'| {model} | float32 | 12.0 | 10.0 to 14.0 | 24.0 | 20.0 to 28.0 | 0.500 | 0.500 to 0.500 |'
+      for model in ('lenet', 'vgg_a')]
+
+
+@pytest.mark.parametrize(('words', 'message'), [
+    (['--before=/nowhere'], 'before.*has to be a directory with train_image_classifiers.py'),
+    (['--rounds=1'], '--before needs --rounds of 2 at least'),
+    (['--peers'], '--before and --peers are two comparisons: give one of them')])
+def test_another_clone_that_cannot_be_compared(benchmark, flag_values, tmp_path, words, message):
+  (tmp_path / 'train_image_classifiers.py').touch()
+  with pytest.raises(flags.IllegalFlagValueError, match=message):
+    flag_values(['benchmark', f'--before={tmp_path}', *words])

@@ -1,0 +1,75 @@
+"""Prints which kinds of operations take the time of a training step, from timelines of a run.
+
+  TF_NUM_INTEROP_THREADS=1 python train_image_classifiers.py --dataset_name=mock \\
+    --profile_every_n_iters=5 --stop_at_step=30 --output_dir=runs/profiled
+  python scripts/summarize_timeline.py runs/profiled/timeline-*.json
+
+Times are medians over the timelines. On a processor, several operations at the same time count
+each; with TF_NUM_INTEROP_THREADS=1 there is one at a time.
+"""
+import collections
+import json
+import pathlib
+import statistics
+
+from absl import app, flags
+
+FLAGS = flags.FLAGS
+
+
+def milliseconds_of(path):
+  """Return {device: {kind of operation: [milliseconds of one]}} of a step.
+
+  Raises:
+    ValueError: the file is no timeline.
+  """
+  try:
+    events = json.loads(pathlib.Path(path).read_text())['traceEvents']
+  except (KeyError, TypeError, ValueError) as error:
+    raise ValueError(f'{path} is no timeline, as --profile_every_n_iters writes them') from error
+  devices = {event['pid']: event['args']['name'] for event in events
+             if event['ph'] == 'M' and event['name'] == 'process_name'}
+  found = collections.defaultdict(lambda: collections.defaultdict(list))
+  for event in events:
+    if event['ph'] == 'X' and event['cat'] == 'Op':
+      found[devices[event['pid']]][event['name']].append(event['dur'] / 1000)
+  return found
+
+
+def table(device, steps, rows):
+  """Return the lines of a table.
+
+  Args:
+    device: string.
+    steps: list of {kind of operation: [milliseconds of one]}, one of each timeline.
+    rows: int, how many kinds have a row of their own.
+  """
+  kinds = {kind for step in steps for kind in step}
+  times = {kind: statistics.median(sum(step.get(kind, [])) for step in steps) for kind in kinds}
+  total = sum(times.values())
+  lines = [f'| {device} | operations | milliseconds | share |', '| --- | --- | --- | --- |']
+  ordered = sorted(times, key=times.get, reverse=True)
+  for kind in ordered[:rows]:
+    count = statistics.median_high(len(step.get(kind, [])) for step in steps)
+    lines.append(f'| {kind} | {count} | {times[kind]:.1f} | {times[kind] / total:.1%} |')
+  rest = sum(times[kind] for kind in ordered[rows:])
+  lines.append(f'| {len(ordered[rows:])} other kinds | | {rest:.1f} | {rest / total:.1%} |')
+  return [*lines, f'| all | | {total:.1f} | 100.0% |']
+
+
+def main(argv):
+  """Print a table for each device."""
+  if len(argv) == 1:
+    raise app.UsageError('which timelines? runs/<name>/timeline-*.json')
+  try:
+    timelines = [milliseconds_of(path) for path in argv[1:]]
+  except (OSError, ValueError) as error:
+    raise app.UsageError(str(error)) from error
+  for device in sorted({device for timeline in timelines for device in timeline}):
+    steps = [timeline[device] for timeline in timelines if device in timeline]
+    print('\n'.join(table(device, steps, FLAGS.rows)), flush=True)
+
+
+if __name__ == '__main__':
+  flags.DEFINE_integer('rows', 12, 'Kinds of operations with a row of their own.', lower_bound=1)
+  app.run(main)
