@@ -21,19 +21,26 @@ def milliseconds_of(path):
   """Return {device: {kind of operation: [milliseconds of one]}} of a step.
 
   Raises:
-    ValueError: the file is no timeline.
+    ValueError: the file is no timeline, or one without operations.
   """
   try:
-    events = json.loads(pathlib.Path(path).read_text())['traceEvents']
-  except (KeyError, TypeError, ValueError) as error:
-    raise ValueError(f'{path} is no timeline, as --profile_every_n_iters writes them') from error
+    operations = _operations_of(json.loads(pathlib.Path(path).read_text())['traceEvents'])
+  except (KeyError, TypeError, ValueError):
+    operations = []
+  if not operations:
+    raise ValueError(f'{path} is no timeline of a step, as --profile_every_n_iters writes them')
+  found = collections.defaultdict(lambda: collections.defaultdict(list))
+  for device, kind, microseconds in operations:
+    found[device][kind].append(microseconds / 1000)
+  return found
+
+
+def _operations_of(events):
+  """Return a list of (device, kind of operation, microseconds)."""
   devices = {event['pid']: event['args']['name'] for event in events
              if event['ph'] == 'M' and event['name'] == 'process_name'}
-  found = collections.defaultdict(lambda: collections.defaultdict(list))
-  for event in events:
-    if event['ph'] == 'X' and event['cat'] == 'Op':
-      found[devices[event['pid']]][event['name']].append(event['dur'] / 1000)
-  return found
+  return [(devices[event['pid']], event['name'], event['dur']) for event in events
+          if event['ph'] == 'X' and event['cat'] == 'Op']
 
 
 def table(device, steps, rows):
@@ -46,15 +53,19 @@ def table(device, steps, rows):
   """
   kinds = {kind for step in steps for kind in step}
   times = {kind: statistics.median(sum(step.get(kind, [])) for step in steps) for kind in kinds}
-  total = sum(times.values())
-  lines = [f'| {device} | operations | milliseconds | share |', '| --- | --- | --- | --- |']
   ordered = sorted(times, key=times.get, reverse=True)
+  total = sum(times.values())
+
+  def row(what, count, time):
+    return f'| {what} | {count} | {time:.1f} | {time / total if total else 0:.1%} |'
+
+  lines = [f'| {device} | operations | milliseconds | share |', '| --- | --- | --- | --- |']
   for kind in ordered[:rows]:
     count = statistics.median_high(len(step.get(kind, [])) for step in steps)
-    lines.append(f'| {kind} | {count} | {times[kind]:.1f} | {times[kind] / total:.1%} |')
-  rest = sum(times[kind] for kind in ordered[rows:])
-  lines.append(f'| {len(ordered[rows:])} other kinds | | {rest:.1f} | {rest / total:.1%} |')
-  return [*lines, f'| all | | {total:.1f} | 100.0% |']
+    lines.append(row(kind, count, times[kind]))
+  rest = ordered[rows:]
+  lines.append(row(f'{len(rest)} other kinds', '', sum(times[kind] for kind in rest)))
+  return [*lines, row('all', '', total)]
 
 
 def main(argv):

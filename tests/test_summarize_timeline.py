@@ -35,8 +35,14 @@ def test_medians_over_the_timelines(tmp_path):
   done = summarize('--rows=1', *timelines)
   assert done.stdout.splitlines() == [
       '| CPU:0 | operations | milliseconds | share |', '| --- | --- | --- | --- |',
-      '| Conv2D | 2 | 15.0 | 90.9% |', '| 2 other kinds | | 1.5 | 9.1% |',
-      '| all | | 16.5 | 100.0% |']
+      '| Conv2D | 2 | 15.0 | 90.9% |', '| 2 other kinds |  | 1.5 | 9.1% |',
+      '| all |  | 16.5 | 100.0% |']
+
+
+def test_operations_too_short_to_be_measured(tmp_path):
+  done = summarize(write(tmp_path / '1', ('Const', 0)))
+  assert done.stdout.splitlines()[2:] == [
+      '| Const | 1 | 0.0 | 0.0% |', '| 0 other kinds |  | 0.0 | 0.0% |', '| all |  | 0.0 | 0.0% |']
 
 
 def test_a_step_that_tensorflow_has_traced(tmp_path):
@@ -54,7 +60,9 @@ def test_a_step_that_tensorflow_has_traced(tmp_path):
 
 
 @pytest.mark.parametrize(('content', 'message'), [
-    ('{', 'bad is no timeline'), ('[]', 'bad is no timeline'), ('{}', 'bad is no timeline'),
+    ('{', 'bad is no timeline of a step'), ('[]', 'bad is no timeline'),
+    ('{}', 'bad is no timeline'),
+    ('{"traceEvents": [{}]}', 'bad is no timeline'), ('{"traceEvents": []}', 'bad is no timeline'),
     (None, "No such file or directory: '.*bad'")])
 def test_what_is_no_timeline(tmp_path, content, message):
   if content is not None:
