@@ -96,7 +96,7 @@ def _pixels(images, filters, gradient, attributes):
       or images.shape[3] != filters.shape[2]  # In groups.
       or not images.shape[1:3].is_fully_defined()):
     return float('inf')
-  return gradient.shape[1:3].num_elements()
+  return gradient.shape[1:3].num_elements() or float('inf')
 
 
 def _is_product(images, filters, attributes):
