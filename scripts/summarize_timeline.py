@@ -40,7 +40,7 @@ def _operations_of(events):
   devices = {event['pid']: event['args']['name'] for event in events
              if event['ph'] == 'M' and event['name'] == 'process_name'}
   return [(devices[event['pid']], event['name'], event['dur']) for event in events
-          if event['ph'] == 'X' and event['cat'] == 'Op']
+          if event['ph'] == 'X']
 
 
 def table(device, steps, rows):

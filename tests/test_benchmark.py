@@ -215,6 +215,11 @@ def test_peers_are_not_compared_where_there_is_a_gpu(benchmark, flag_values, mon
     benchmark.compare_peers(2)
 
 
+def output_dir_of(command):
+  [flag] = [word for word in command[2].split() if word.startswith('--output_dir=')]
+  return flag
+
+
 def test_another_clone_takes_turns_with_this_one(benchmark, flag_values, taken, tmp_path, capsys):
   (tmp_path / 'train_image_classifiers.py').touch()
   flag_values(['benchmark', f'--before={tmp_path}', '--models=lenet,vgg_a'])
@@ -224,9 +229,19 @@ def test_another_clone_takes_turns_with_this_one(benchmark, flag_values, taken, 
     for words, clone in zip(commands, (benchmark.ROOT, tmp_path), strict=True):
       assert f' {clone}/train_image_classifiers.py ' in words[2]
       assert f' --model_name={model} ' in words[2]
+    assert len({output_dir_of(words) for words in commands}) == 2
   assert capsys.readouterr().out.splitlines()[-2:] == [
       f'| {model} | float32 | 12.0 | 10.0 to 14.0 | 24.0 | 20.0 to 28.0 | 0.500 | 0.500 to 0.500 |'
       for model in ('lenet', 'vgg_a')]
+
+
+def test_half_of_the_rounds_lie_between_the_quartiles(
+    benchmark, flag_values, tmp_path, monkeypatch, capsys):
+  (tmp_path / 'train_image_classifiers.py').touch()
+  flag_values(['benchmark', f'--before={tmp_path}'])
+  monkeypatch.setattr(benchmark.turns, 'take', lambda *_: {'now': [2.0, 6.0], 'before': [2.0, 3.0]})
+  benchmark.compare_clones(1)
+  assert capsys.readouterr().out.endswith('| 1.500 | 1.250 to 1.750 |\n')
 
 
 @pytest.mark.parametrize(('words', 'message'), [

@@ -20,8 +20,8 @@ def summarize(*words):
 def write(path, *operations):
   """Write a timeline of (kind, microseconds); return its path."""
   events = [{'ph': 'M', 'name': 'process_name', 'pid': 1, 'args': {'name': 'CPU:0'}},
-            {'ph': 's', 'cat': 'DataFlow', 'name': 'sum', 'pid': 1}]
-  events += [{'ph': 'X', 'cat': 'Op', 'name': kind, 'pid': 1, 'dur': duration}
+            {'ph': 's', 'name': 'sum', 'pid': 1}]
+  events += [{'ph': 'X', 'name': kind, 'pid': 1, 'dur': duration}
              for kind, duration in operations]
   path.write_text(json.dumps({'traceEvents': events}))
   return path
