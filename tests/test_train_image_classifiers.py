@@ -9,7 +9,7 @@ import pytest
 
 import train_image_classifiers
 from images.models import model_factory
-from images.utils import cluster_utils, inference_utils, precision_utils
+from images.utils import cluster_utils, device_utils, inference_utils
 from images.utils.tf1 import tf
 from tests import command_line
 from tests.utils.test_checkpoint_utils import save
@@ -316,7 +316,7 @@ def test_flags_that_do_less_than_one_may_expect(tmp_path, caplog, monkeypatch, v
 
 
 def test_a_processor_without_half_precision_is_told_of_once(tmp_path, caplog, monkeypatch):
-  monkeypatch.setattr(precision_utils, '_cpu_flags', lambda: {'avx2'})
+  monkeypatch.setattr(device_utils, 'cpu_flags', lambda: {'avx2'})
   command_line.main(dataset_name='mock', output_dir=tmp_path, stop_at_step=1, use_fp16=True)
   assert caplog.text.count('no half-precision instructions') == 1
 

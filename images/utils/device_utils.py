@@ -1,5 +1,7 @@
 """A process's share of its host, its GPU and threads, and how TensorFlow treats a graph there."""
+import contextlib
 import ctypes
+import functools
 import os
 
 from images.utils.tf1 import tf
@@ -59,6 +61,16 @@ def _keep_memory():
   if mallopt and not is_set:
     mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)  # The largest that it takes.
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+@functools.cache
+def cpu_flags():
+  """Return the processor's feature words, a set; empty where Linux does not tell."""
+  with contextlib.suppress(OSError), open('/proc/cpuinfo') as cpuinfo:
+    for line in cpuinfo:
+      if line.startswith(('flags', 'Features')):
+        return set(line.split())
+  return set()
 
 
 def accelerator():

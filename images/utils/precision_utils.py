@@ -3,11 +3,11 @@
 Variables, batch-norm statistics, regularization losses and checkpoints stay float32;
 layers see a variable through a cast to the dtype of their input.
 """
-import contextlib
 import functools
 
 from absl import logging
 
+from images.utils import device_utils
 from images.utils.tf1 import tf
 
 # Words in /proc/cpuinfo of processors that multiply bfloat16 (x86 and Arm).
@@ -31,20 +31,11 @@ def compute_dtype(use_fp16, half_dtype='auto', *, has_gpu=None, cpu_flags=None):
     return tf.as_dtype(half_dtype)
   if bool(tf.config.list_physical_devices('GPU')) if has_gpu is None else has_gpu:
     return tf.float16
-  if _BFLOAT16_CPU_FLAGS & (_cpu_flags() if cpu_flags is None else cpu_flags):
+  if _BFLOAT16_CPU_FLAGS & (device_utils.cpu_flags() if cpu_flags is None else cpu_flags):
     return tf.bfloat16
   logging.warning('use_fp16: this processor has no half-precision instructions, computing in '
                   'float32 (--half_dtype=bfloat16 forces half precision)')
   return tf.float32
-
-
-def _cpu_flags():
-  """Return the processor's feature words, a set; empty where Linux does not tell."""
-  with contextlib.suppress(OSError), open('/proc/cpuinfo') as cpuinfo:
-    for line in cpuinfo:
-      if line.startswith(('flags', 'Features')):
-        return set(line.split())
-  return set()
 
 
 def _float32_getter(getter, name, shape=None, dtype=None, **kwargs):

@@ -81,6 +81,13 @@ def test_what_is_computed_on_import_comes_too_soon():
                    'compute something while it was imported', done.stderr)
 
 
+def test_the_words_of_this_processor():
+  with open('/proc/cpuinfo') as cpuinfo:
+    text = cpuinfo.read()
+  assert device_utils.cpu_flags() <= set(text.split())
+  assert ('avx512_bf16' in device_utils.cpu_flags()) == ('avx512_bf16' in text)
+
+
 @pytest.mark.parametrize(('local_rank', 'gpus', 'own'), [
     (0, 0, None), (0, 4, 0), (3, 4, 3), (3, 1, 0)])
 def test_gpu(monkeypatch, local_rank, gpus, own):

@@ -51,6 +51,14 @@ def expected_of(case):
 WHOLE = {'kernel': (7, 6), 'padding': 'VALID'}
 
 
+@pytest.fixture(autouse=True)
+def words(monkeypatch):
+  """Return the words of the processor, a set to add to: without AMX, whatever this one is."""
+  found = {'avx512_bf16'}
+  monkeypatch.setattr(device_utils, 'cpu_flags', lambda: found)
+  return found
+
+
 @pytest.mark.parametrize(('dtype', 'case', 'own'), [
     (tf.float32, WHOLE, set()),
     (tf.float32, {'kernel': (1, 1), 'size': (1, 1)}, set()),
@@ -91,6 +99,60 @@ def test_which_gradients_are_products(dtype, case, own):
   assert own_found == own
   for ours, theirs in zip(found, expected_of(case)):
     assert np.count_nonzero(theirs) > theirs.size / 3
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(('dtype', 'size', 'channels', 'is_flipped'), [
+    (tf.float32, (2, 2), (5, 4), True), (tf.float32, (1, 1), (5, 4), False),
+    (tf.float32, (2, 2), (4, 5), False), (tf.bfloat16, (2, 2), (5, 4), False)])
+def test_products_have_fewer_rows_than_columns_in_float32(dtype, size, channels, is_flipped):
+  with tf.Graph().as_default(), tf.Session() as session:
+    images = tf.constant(np.arange(2 * size[0] * size[1] * channels[0]), dtype)
+    images = tf.reshape(images, [2, *size, channels[0]])
+    filters = tf.zeros([1, 1, *channels], dtype)
+    with gradient_utils.fast_gradients():
+      output = tf.nn.conv2d(images, filters, 1, 'SAME')
+    [gradient] = tf.gradients(output, [filters])
+    assert ('Transpose' in kinds()) == is_flipped
+    found, pixels = session.run([tf.cast(gradient, tf.float32), tf.cast(images, tf.float32)])
+  np.testing.assert_array_equal(found[0, 0], np.repeat(
+      pixels.sum((0, 1, 2))[:, np.newaxis], channels[1], 1))
+
+
+def test_which_of_filters_are_sums_and_which_convolutions():
+  """The others of what is not TensorFlow's own."""
+  for case, is_sum in [({'size': (8, 8)}, True), ({'size': (9, 8)}, False),
+                       ({'size': (16, 15), 'strides': 2}, True),
+                       ({'size': (17, 16), 'strides': 2}, False)]:
+    with tf.Graph().as_default():
+      with gradient_utils.fast_gradients():
+        build(**case)
+      assert ('MatMul' in kinds()) == is_sum
+
+
+@pytest.mark.parametrize(('dtype', 'case', 'own'), [
+    (tf.bfloat16, {'kernel': (1, 1), 'size': (57, 56)}, {'Input'}),
+    (tf.bfloat16, {'kernel': (1, 1), 'size': (14, 14)}, set()),
+    (tf.bfloat16, {'size': (14, 14)}, {'Input'}),
+    (tf.bfloat16, {'size': (14, 15)}, {'Input', 'Filter'}),
+    (tf.bfloat16, {'strides': 2, 'size': (35, 34), 'padding': 'VALID'}, {'Input'}),
+    (tf.bfloat16, {'strides': 2, 'size': (33, 34)}, {'Input'}),
+    (tf.bfloat16, {'strides': 2, 'size': (36, 34)}, {'Input', 'Filter'}),
+    (tf.bfloat16, {'strides': (1, 2), 'kernel': (4, 3), 'size': (11, 15)}, {'Input'}),
+    (tf.bfloat16, {'strides': (3, 2), 'kernel': (4, 5), 'size': (14, 12)}, {'Input'}),
+    (tf.bfloat16, {'strides': (3, 2), 'kernel': (1, 1), 'size': (7, 7)}, {'Input'}),
+    (tf.bfloat16, {'strides': 3, 'kernel': (2, 1), 'size': (9, 8), 'padding': 'VALID'}, {'Input'}),
+    (tf.float32, {'size': (14, 14)}, {'Input', 'Filter'}),
+])
+def test_which_are_products_where_a_processor_multiplies_matrices(dtype, case, own, words):
+  words.add('amx_bf16')
+  found, own_found = gradients_in(dtype, case)
+  assert own_found == own
+  with tf.Graph().as_default():
+    with gradient_utils.fast_gradients():
+      build(dtype, **case)
+    assert 'Transpose' not in kinds()  # None is a convolution with batch and channels exchanged.
+  for ours, theirs in zip(found, expected_of(case)):
     np.testing.assert_array_equal(ours, theirs)
 
 
