@@ -11,7 +11,7 @@ class Conv(typing.NamedTuple):
   channels: int
   kernel: int = 1
   stride: int = 1
-  activation: typing.Callable = tf.nn.relu6
+  activation: typing.Callable = model_utils.relu6
   normalized: bool = True
   shrinks: bool = True  # with a width multiplier below 1, too
 
@@ -23,7 +23,7 @@ class Block(typing.NamedTuple):
   stride: int = 1
   expansion: float = 6  # inner channels over channels of the input
   kernel: int = 3
-  activation: typing.Callable = tf.nn.relu6
+  activation: typing.Callable = model_utils.relu6
   squeeze_excite: bool = False
   residual: bool = True
   fused: bool = False  # expand and depthwise convolution are one convolution
@@ -35,7 +35,7 @@ class Pool(typing.NamedTuple):
 
 def hard_swish(x):
   """Return x times its hard sigmoid (1905.02244, section 5.2)."""
-  return x * tf.nn.relu6(x + 3) * (1 / 6)
+  return x * model_utils.relu6(x + 3) * (1 / 6)
 
 
 def mobilenet_arg_scope(weight_decay=0.00004, *, decay=0.997):
@@ -48,7 +48,7 @@ def mobilenet_arg_scope(weight_decay=0.00004, *, decay=0.997):
   with slim.arg_scope(
       [slim.conv2d, slim.separable_conv2d],
       weights_initializer=tf.truncated_normal_initializer(stddev=0.09),
-      activation_fn=tf.nn.relu6, normalizer_fn=model_utils.batch_norm), slim.arg_scope(
+      activation_fn=model_utils.relu6, normalizer_fn=model_utils.batch_norm), slim.arg_scope(
       [slim.batch_norm], decay=decay, epsilon=0.001, scale=True), slim.arg_scope(
       [slim.conv2d], weights_regularizer=slim.l2_regularizer(weight_decay)) as scope:
     return scope

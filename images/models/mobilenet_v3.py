@@ -1,11 +1,10 @@
 """MobileNet v3 (1905.02244), large and small, and MobileNet-EdgeTPU (2003.02838)."""
 import functools
 
-from images.models import mobilenet_utils
+from images.models import mobilenet_utils, model_utils
 from images.models.mobilenet_utils import Block, Conv, Pool, hard_swish
-from images.utils.tf1 import tf
 
-_relu = {'activation': tf.nn.relu}
+_relu = {'activation': model_utils.relu}
 _swish = {'activation': hard_swish}
 _large = {'kernel': 5}
 _excite = {'squeeze_excite': True}

@@ -19,6 +19,8 @@ import contextlib
 import functools
 import sys
 
+import numpy as np
+
 from images.utils import device_utils
 from images.utils.tf1 import tf
 
@@ -217,6 +219,19 @@ def relu_of_bits(inputs):
   """Return tf.nn.relu() of bfloat16 `inputs`, but zero for what is negative and not a number."""
   output = tf.bitcast(tf.nn.relu(tf.bitcast(inputs, tf.int16)), tf.bfloat16)
   return output, functools.partial(_where_positive, output)
+
+
+# bfloat16 is ordered like its bits, as integers, above zero.
+_BITS_OF_6 = np.array(6, tf.bfloat16.as_numpy_dtype).view(np.int16)
+
+
+@tf.custom_gradient
+def relu6_of_bits(inputs):
+  """Return tf.nn.relu6() of bfloat16 `inputs`, but 0 or 6 for what is not a number."""
+  bits = tf.raw_ops.ClipByValue(t=tf.bitcast(inputs, tf.int16), clip_value_min=np.int16(0),
+                                clip_value_max=_BITS_OF_6)
+  output = tf.bitcast(bits, tf.bfloat16)
+  return output, lambda gradient: tf.raw_ops.Relu6Grad(gradients=gradient, features=output)
 
 
 def _where_positive(output, gradient):

@@ -181,9 +181,35 @@ def test_relu_is_that_of_tensorflow(dtype, is_training, gpu, by_bits, monkeypatc
   np.testing.assert_array_equal(found[2][:-1], np.where(found[0] > 0, slope, 0)[:-1])
 
 
-def test_relu_by_bits_makes_zero_of_negative_nan():
+@pytest.mark.parametrize(('dtype', 'is_training', 'gpu', 'by_bits'), [
+    (tf.bfloat16, True, None, True),
+    (tf.bfloat16, False, None, False),
+    (tf.bfloat16, True, '/gpu:0', False),
+    (tf.float16, True, None, False),
+    (tf.float32, True, None, False),
+])
+def test_relu6_is_that_of_tensorflow(dtype, is_training, gpu, by_bits, monkeypatch):
+  monkeypatch.setattr(device_utils, 'accelerator', lambda: gpu)
+  values = [-np.inf, -3, -1e-9, -0.0, 0, 1e-9, 2, 5.96875, 6, 6.03125, 7, np.inf]
+  slope = np.arange(12) + 0.5
+  with tf.Graph().as_default() as graph, tf.Session() as session:
+    inputs = tf.constant(values, dtype)
+    with slim.arg_scope([slim.batch_norm], is_training=is_training):
+      outputs = model_utils.relu6(inputs)
+    [gradient] = tf.gradients(outputs, inputs, tf.constant(slope, dtype))
+    assert outputs.dtype == gradient.dtype == dtype
+    kinds = {op.type for op in graph.get_operations()}
+    assert kinds & {'Relu6', 'ClipByValue'} == {'ClipByValue' if by_bits else 'Relu6'}
+    found = session.run([tf.cast(net, tf.float32) for net in (inputs, outputs, gradient)])
+  np.testing.assert_array_equal(found[0][6:-1], values[6:-1])
+  np.testing.assert_array_equal(found[1], np.clip(found[0], 0, 6))
+  np.testing.assert_array_equal(found[2], np.where((found[0] > 0) & (found[0] < 6), slope, 0))
+
+
+@pytest.mark.parametrize(('rectifier', 'expected'), [
+    (model_utils.relu, [np.nan, 0]), (model_utils.relu6, [6, 0])])
+def test_what_bits_make_of_what_is_not_a_number(rectifier, expected):
   with tf.Graph().as_default(), tf.Session() as session, \
       slim.arg_scope([slim.batch_norm], is_training=True):
     nan = tf.bitcast(tf.constant([0x7fc0, 0xffc0], tf.uint16), tf.bfloat16)
-    np.testing.assert_array_equal(session.run(tf.cast(model_utils.relu(nan), tf.float32)),
-                                  [np.nan, 0])
+    np.testing.assert_array_equal(session.run(tf.cast(rectifier(nan), tf.float32)), expected)
