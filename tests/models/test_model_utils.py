@@ -163,47 +163,29 @@ def test_batch_norm_of_what_is_small_or_not_known_is_plainly_that_of_slim(
     (tf.float16, True, None, False),
     (tf.float32, True, None, False),
 ])
-def test_relu_is_that_of_tensorflow(dtype, is_training, gpu, by_bits, monkeypatch):
+@pytest.mark.parametrize(('rectifier', 'highest', 'more'), [
+    (model_utils.relu, np.inf, [np.nan]), (model_utils.relu6, 6, [5.96875, 6, 6.03125])])
+def test_rectifiers_are_those_of_tensorflow(rectifier, highest, more, dtype, is_training, gpu,
+                                            by_bits, monkeypatch):
   monkeypatch.setattr(device_utils, 'accelerator', lambda: gpu)
-  values = [-np.inf, -3, -1e-9, -0.0, 0, 1e-9, 3, np.inf, np.nan]
-  slope = np.arange(9) + 0.5
+  values = [*more, -np.inf, -3, -1e-9, -0.0, 0, 1e-9, 3, np.inf]
+  slope = np.arange(len(values)) + 0.5
   with tf.Graph().as_default() as graph, tf.Session() as session:
     inputs = tf.constant(values, dtype)
     with slim.arg_scope([slim.batch_norm], is_training=is_training):
-      outputs = model_utils.relu(inputs)
+      outputs = rectifier(inputs)
     [gradient] = tf.gradients(outputs, inputs, tf.constant(slope, dtype))
     assert outputs.dtype == gradient.dtype == dtype
-    [relu] = [op for op in graph.get_operations() if op.type == 'Relu']
-    assert relu.inputs[0].dtype == (tf.int16 if by_bits else dtype)
+    [operation] = [op for op in graph.get_operations()
+                   if op.type in ('Relu', 'Relu6', 'ClipByValue')]
+    assert operation.inputs[0].dtype == (tf.int16 if by_bits else dtype)
     found = session.run([tf.cast(net, tf.float32) for net in (inputs, outputs, gradient)])
-  np.testing.assert_array_equal(found[1], np.maximum(found[0], 0))
-  assert np.count_nonzero(found[0][:-1] > 0) >= 2
-  np.testing.assert_array_equal(found[2][:-1], np.where(found[0] > 0, slope, 0)[:-1])
-
-
-@pytest.mark.parametrize(('dtype', 'is_training', 'gpu', 'by_bits'), [
-    (tf.bfloat16, True, None, True),
-    (tf.bfloat16, False, None, False),
-    (tf.bfloat16, True, '/gpu:0', False),
-    (tf.float16, True, None, False),
-    (tf.float32, True, None, False),
-])
-def test_relu6_is_that_of_tensorflow(dtype, is_training, gpu, by_bits, monkeypatch):
-  monkeypatch.setattr(device_utils, 'accelerator', lambda: gpu)
-  values = [-np.inf, -3, -1e-9, -0.0, 0, 1e-9, 2, 5.96875, 6, 6.03125, 7, np.inf]
-  slope = np.arange(12) + 0.5
-  with tf.Graph().as_default() as graph, tf.Session() as session:
-    inputs = tf.constant(values, dtype)
-    with slim.arg_scope([slim.batch_norm], is_training=is_training):
-      outputs = model_utils.relu6(inputs)
-    [gradient] = tf.gradients(outputs, inputs, tf.constant(slope, dtype))
-    assert outputs.dtype == gradient.dtype == dtype
-    kinds = {op.type for op in graph.get_operations()}
-    assert kinds & {'Relu6', 'ClipByValue'} == {'ClipByValue' if by_bits else 'Relu6'}
-    found = session.run([tf.cast(net, tf.float32) for net in (inputs, outputs, gradient)])
-  np.testing.assert_array_equal(found[0][6:-1], values[6:-1])
-  np.testing.assert_array_equal(found[1], np.clip(found[0], 0, 6))
-  np.testing.assert_array_equal(found[2], np.where((found[0] > 0) & (found[0] < 6), slope, 0))
+  np.testing.assert_array_equal(found[0][:len(more)], more)
+  np.testing.assert_array_equal(found[1], np.clip(found[0], 0, highest))
+  passes = (found[0] > 0) & ((found[0] < highest) | (highest == np.inf))
+  assert np.count_nonzero(passes) >= 2
+  is_number = ~np.isnan(found[0])
+  np.testing.assert_array_equal(found[2][is_number], np.where(passes, slope, 0)[is_number])
 
 
 @pytest.mark.parametrize(('rectifier', 'expected'), [
