@@ -168,24 +168,33 @@ def _version():
   return horovod.__version__
 
 
-def mean(tensor, compression='none'):
+def mean(tensor, name, compression='none'):
   """Return the element-wise mean of a tensor over all ranks; each rank gets the same.
 
   Args:
     tensor: float tensor.
+    name: string, by which the ranks find each other's; the tensor's own is of an operation that
+      may differ with the processor.
     compression: 'none', or 'fp16' to exchange the values as float16.
   """
   if size() == 1:
     return tensor
-  return _hvd.allreduce(tensor, op=_hvd.Average, compression=getattr(_hvd.Compression, compression))
+  return _hvd.allreduce(tensor, op=_hvd.Average, name=f'mean_of/{name}',
+                        compression=getattr(_hvd.Compression, compression))
 
 
-def mean_of_all(tensors):
-  """Return the means of many small float32 tensors of known shapes, exchanged as one."""
+def mean_of_all(tensors, name):
+  """Return the means of many small float32 tensors of known shapes, exchanged as one.
+
+  Args:
+    tensors: list of tensors.
+    name: string, as of mean().
+  """
   if size() == 1 or not tensors:
     return tensors
   sizes = [tensor.shape.num_elements() for tensor in tensors]
-  means = tf.split(mean(tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0)), sizes)
+  joined = tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0)
+  means = tf.split(mean(joined, name), sizes)
   return [tf.reshape(m, tensor.shape) for m, tensor in zip(means, tensors)]
 
 

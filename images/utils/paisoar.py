@@ -101,8 +101,9 @@ class ReplicatedVarsOptimizer:
 
   def _update(self, gradients, variables, differences, averages, global_step):
     """Make a step from this rank's gradients, of the scaled loss; return the verdict."""
-    gradients = [cluster_utils.mean(g, compression=self._compression) for g in gradients]
-    differences = cluster_utils.mean_of_all(differences)
+    gradients = [cluster_utils.mean(gradient, variable.op.name, self._compression)
+                 for gradient, variable in zip(gradients, variables)]
+    differences = cluster_utils.mean_of_all(differences, 'moving_averages')
     norm = tf.global_norm(gradients)
     finite = tf.is_finite(norm + _norm_of_vectors(differences))
     gradients = self._unscale_and_clip(gradients, norm)

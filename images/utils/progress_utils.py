@@ -33,7 +33,7 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
   if skipped is not None:
     shared['skipped'] = tf.cast(skipped, tf.float32) * tf.one_hot(rank, size)
     shared['allowed'] = tf.cast(allowed, tf.float32)
-  means = dict(zip(shared, cluster_utils.mean_of_all(list(shared.values()))))
+  means = dict(zip(shared, cluster_utils.mean_of_all(list(shared.values()), 'progress')))
   tensors = dict(means, stop=means['stop'] > 0, stop_request=request, lost=means['lost'] > 0,
                  learning_rate=learning_rate, finite=opt.finite, complete=opt.complete,
                  loss_scale=opt.loss_scale.value, dynamic=opt.loss_scale.is_dynamic)

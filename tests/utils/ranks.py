@@ -38,12 +38,15 @@ def build(scale, *, momentum=0.0, **options):
     # Ranks start differently: the broadcast has to make them equal.
     start = tf.constant_initializer([[0.0], [0.5], [1.0]] if cluster_utils.is_chief() else 9.0)
     w = tf.get_variable('w', [3, 1], initializer=start)
+    # And their gradients come from operations of other names, as those of other processors do.
+    with tf.name_scope(f'of_rank_{cluster_utils.rank()}'):
+      w = 1.0 * w
     return (tf.reduce_mean(tf.square(x @ w - y))
             + 0.01 * tf.reduce_sum(tf.square(w)))
 
   loss = opt.compute_loss(loss_fn, loss_scale=scale)
   train_op = opt.minimize(loss, global_step=tf.train.get_or_create_global_step())
-  return x, y, loss, cluster_utils.mean(loss), opt, train_op
+  return x, y, loss, cluster_utils.mean(loss, 'loss'), opt, train_op
 
 
 def train(scale, *, poisoned_step=None, **options):

@@ -21,8 +21,8 @@ def test_its_collectives_are_identities():
   value = object()
   assert cluster_utils.broadcast_object(value) is value
   assert cluster_utils.gather_objects(value) == [value]
-  assert cluster_utils.mean(value) is value
-  assert cluster_utils.mean_of_all([value]) == [value]
+  assert cluster_utils.mean(value, 'value') is value
+  assert cluster_utils.mean_of_all([value], 'values') == [value]
   cluster_utils.check_agreement('flags', {'--seed': 1})
   with tf.Graph().as_default(), tf.Session() as session:
     assert session.run(cluster_utils.broadcast_global_variables()) is None

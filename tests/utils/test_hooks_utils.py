@@ -308,8 +308,8 @@ def test_the_chosen_rank_alone_writes_timelines(tmp_path, monkeypatch, rank, tim
   with monkeypatch.context() as context:
     # The hooks are made as on one of two ranks, the step on one.
     context.setattr(hooks_utils.cluster_utils, 'size', lambda: 2)
-    context.setattr(cluster_utils, 'mean', lambda tensor, compression=None: tensor)
-    context.setattr(cluster_utils, 'mean_of_all', lambda tensors: tensors)
+    context.setattr(cluster_utils, 'mean', lambda tensor, *_: tensor)
+    context.setattr(cluster_utils, 'mean_of_all', lambda tensors, name: tensors)
     context.setattr(cluster_utils, 'gather_objects', lambda value: [value] * 2)
     context.setattr(cluster_utils, 'broadcast_global_variables', tf.no_op)
     run(tmp_path, 'ProfilerHook', total_steps=5, profile_every=2, profile_at=1)

@@ -21,7 +21,7 @@ def build(allowed, **kwargs):
 def test_bad_images_count_over_all_ranks(monkeypatch, allowed, fails):
   """Three ranks that skip two images each."""
   monkeypatch.setattr(cluster_utils, 'size', lambda: 3)
-  monkeypatch.setattr(cluster_utils, 'mean', lambda tensor, **_: tensor)
+  monkeypatch.setattr(cluster_utils, 'mean', lambda tensor, *_: tensor)
   error = contextlib.nullcontext()
   if fails:
     error = pytest.raises(tf.errors.InvalidArgumentError,
@@ -36,7 +36,7 @@ def test_bad_images_count_over_all_ranks(monkeypatch, allowed, fails):
 def test_one_rank_may_be_in_the_next_epoch_before_another(monkeypatch):
   """Of three ranks that allow 4 together, as 2, 1 and 1, one has skipped two images."""
   monkeypatch.setattr(cluster_utils, 'size', lambda: 3)
-  monkeypatch.setattr(cluster_utils, 'mean', lambda tensor, **_: tensor / 3)
+  monkeypatch.setattr(cluster_utils, 'mean', lambda tensor, *_: tensor / 3)
   with tf.Graph().as_default(), tf.Session() as session:
     tensors = build(4)
     session.run(tf.global_variables_initializer())
@@ -47,7 +47,7 @@ def test_each_step_knows_how_long_each_rank_has_waited(monkeypatch):
   """This one, which is the second of three, for 1.5 s, and the others not."""
   monkeypatch.setattr(cluster_utils, 'size', lambda: 3)
   monkeypatch.setattr(cluster_utils, 'rank', lambda: 1)
-  monkeypatch.setattr(cluster_utils, 'mean', lambda tensor, **_: tensor / 3)
+  monkeypatch.setattr(cluster_utils, 'mean', lambda tensor, *_: tensor / 3)
   with tf.Graph().as_default(), tf.Session() as session:
     tensors = build(10, wait=tf.constant(1.5, tf.float64))
     session.run(tf.global_variables_initializer())
@@ -58,7 +58,7 @@ def test_each_step_knows_what_each_rank_has_skipped(monkeypatch):
   """This one, which is the second of three, two images, and the others none."""
   monkeypatch.setattr(cluster_utils, 'size', lambda: 3)
   monkeypatch.setattr(cluster_utils, 'rank', lambda: 1)
-  monkeypatch.setattr(cluster_utils, 'mean', lambda tensor, **_: tensor / 3)
+  monkeypatch.setattr(cluster_utils, 'mean', lambda tensor, *_: tensor / 3)
   with tf.Graph().as_default(), tf.Session() as session:
     seen = tf.get_variable('seen', [3], tf.int64)
     tensors = build(10, follow=seen.assign)
@@ -70,7 +70,7 @@ def test_each_step_knows_what_each_rank_has_skipped(monkeypatch):
 def test_loss_and_accuracy_are_means_over_the_ranks(monkeypatch):
   """Of this rank, whose loss is 6, and two of zero."""
   monkeypatch.setattr(cluster_utils, 'size', lambda: 3)
-  monkeypatch.setattr(cluster_utils, 'mean', lambda tensor, **_: tensor / 3)
+  monkeypatch.setattr(cluster_utils, 'mean', lambda tensor, *_: tensor / 3)
   with tf.Graph().as_default(), tf.Session() as session:
     tensors = build(10, accuracy=tf.constant(0.75))
     session.run(tf.global_variables_initializer())
