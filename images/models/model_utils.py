@@ -160,7 +160,7 @@ def batch_norm(net, **arguments):
 
 
 def relu(net):
-  """Rectify as tf.nn.relu() does, in the way that is fastest here: worth it where it is often.
+  """Rectify as tf.nn.relu() does, in the way that is fastest here: worth it in some networks.
 
   In training a processor does it to the bits of bfloat16, several times as fast. What is not a
   number may so become zero, as where TensorFlow fuses batch norm and rectifier; a training step

@@ -249,11 +249,10 @@ def _depthwise_gradients(convolution, gradient):
   """Return the gradients of the images and of the filters of a DepthwiseConv2dNative."""
   images, filters = convolution.inputs
   attributes = _attributes(convolution)
-  has_strides = attributes['strides'] != [1, 1, 1, 1]
   is_large = max(filters.shape.as_list()[:2]) > 3
   of_images = tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
       input_sizes=tf.shape(images), **attributes,
-      **_in_float32(has_strides, filter=filters, out_backprop=gradient))
+      **_in_float32(_has_strides(attributes), filter=filters, out_backprop=gradient))
   of_filters = tf.raw_ops.DepthwiseConv2dNativeBackpropFilter(
       filter_sizes=tf.shape(filters), **attributes,
       **_in_float32(is_large, input=images, out_backprop=gradient))
