@@ -1,7 +1,7 @@
 """AlexNet for one device (1404.5997): five convolutions and three wide layers, no LRN."""
 import functools
 
-from images.models import wide_utils
+from images.models import conv_utils, wide_utils
 from images.utils.tf1 import slim, tf
 
 alexnet_v2_arg_scope = functools.partial(wide_utils.wide_arg_scope, bias=0.1)
@@ -12,9 +12,9 @@ def _convolutions(images):
   net = slim.max_pool2d(net, 3, stride=2, scope='pool1')
   net = slim.conv2d(net, 192, 5, scope='conv2')
   net = slim.max_pool2d(net, 3, stride=2, scope='pool2')
-  net = slim.conv2d(net, 384, 3, scope='conv3')
-  net = slim.conv2d(net, 384, 3, scope='conv4')
-  net = slim.conv2d(net, 256, 3, scope='conv5')
+  net = conv_utils.conv2d(net, 384, 3, scope='conv3')
+  net = conv_utils.conv2d(net, 384, 3, scope='conv4')
+  net = conv_utils.conv2d(net, 256, 3, scope='conv5')
   return slim.max_pool2d(net, 3, stride=2, scope='pool5')
 
 

@@ -2,7 +2,7 @@
 import re
 import typing
 
-from images.models import model_utils
+from images.models import conv_utils, model_utils
 from images.utils.tf1 import slim, tf
 
 
@@ -117,7 +117,7 @@ def _layer(net, row):
     return slim.avg_pool2d(net, **arguments)
   if row.stddev:
     arguments['weights_initializer'] = tf.truncated_normal_initializer(stddev=row.stddev)
-  return slim.conv2d(net, row.channels, **arguments)
+  return conv_utils.conv2d(net, row.channels, **arguments)
 
 
 def _kernel(name):

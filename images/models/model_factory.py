@@ -9,6 +9,7 @@ import inspect
 from images.models import (
     alexnet,
     cifarnet,
+    conv_utils,
     inception_resnet_v2,
     inception_utils,
     inception_v1,
@@ -126,7 +127,9 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
   @functools.wraps(network)
   def network_fn(images, seed=None, **kwargs):
     scope = precision_utils.float32_regularizers(arg_scopes_map[name](weight_decay=weight_decay))
-    with slim.arg_scope(scope), slim.arg_scope([model_utils.keep_randomly], seed=seed):
+    with slim.arg_scope(scope), slim.arg_scope(
+        [model_utils.keep_randomly], seed=seed), slim.arg_scope(
+        [conv_utils.conv2d], is_training=is_training):
       outputs = network(images, num_classes=num_classes, is_training=is_training, **kwargs)
     if not isinstance(outputs, tuple) or len(outputs) != 2:
       raise ValueError(f'the network {name} has to return (logits, end_points), not {outputs}')

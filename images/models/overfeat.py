@@ -1,5 +1,5 @@
 """OverFeat (1312.6229), the accurate model: five convolutions and three wide layers."""
-from images.models import wide_utils
+from images.models import conv_utils, wide_utils
 from images.utils.tf1 import slim, tf
 
 overfeat_arg_scope = wide_utils.wide_arg_scope
@@ -10,9 +10,9 @@ def _convolutions(images):
   net = slim.max_pool2d(net, 2, scope='pool1')
   net = slim.conv2d(net, 256, 5, padding='VALID', scope='conv2')
   net = slim.max_pool2d(net, 2, scope='pool2')
-  net = slim.conv2d(net, 512, 3, scope='conv3')
-  net = slim.conv2d(net, 1024, 3, scope='conv4')
-  net = slim.conv2d(net, 1024, 3, scope='conv5')
+  net = conv_utils.conv2d(net, 512, 3, scope='conv3')
+  net = conv_utils.conv2d(net, 1024, 3, scope='conv4')
+  net = conv_utils.conv2d(net, 1024, 3, scope='conv5')
   return slim.max_pool2d(net, 2, scope='pool5')
 
 

@@ -3,7 +3,7 @@
 After He et al., Deep Residual Learning for Image Recognition (1512.03385) and
 Identity Mappings in Deep Residual Networks (1603.05027).
 """
-from images.models import model_utils
+from images.models import conv_utils, model_utils
 from images.utils.tf1 import slim, tf
 
 # (published name, width of the bottleneck, stride of the block's last unit)
@@ -65,7 +65,7 @@ def conv2d_same(inputs, num_outputs, kernel_size, *, stride, scope):
   TensorFlow's SAME pads a strided convolution of an even size at one side only.
   """
   if stride == 1:
-    return slim.conv2d(inputs, num_outputs, kernel_size, scope=scope)
+    return conv_utils.conv2d(inputs, num_outputs, kernel_size, scope=scope)
   before = (kernel_size - 1) // 2
   pads = [before, kernel_size - 1 - before]
   padded = tf.pad(inputs, [[0, 0], pads, pads, [0, 0]])

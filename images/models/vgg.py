@@ -1,7 +1,7 @@
 """VGG (1409.1556): stacks of 3x3 convolutions, halvings between them, three wide layers."""
 import functools
 
-from images.models import wide_utils
+from images.models import conv_utils, wide_utils
 from images.utils.tf1 import slim
 
 # (published name, channels) of the five stacks; each is followed by a 2x2 pooling.
@@ -20,7 +20,7 @@ def _declare(name, *, layers):
 
 def _convolutions(layers, net):
   for index, (stack, channels) in enumerate(_STACKS):
-    net = slim.repeat(net, layers[index], slim.conv2d, channels, 3, scope=stack)
+    net = slim.repeat(net, layers[index], conv_utils.conv2d, channels, 3, scope=stack)
     net = slim.max_pool2d(net, 2, scope=f'pool{index + 1}')
   return net
 

@@ -6,6 +6,8 @@ auxiliary heads of Inception; in bfloat16 up to half as long again where rows ha
 which it takes in pairs; in float32 up to half as long again for those of 1 x 1 filters; and up to
 four times as long for those of filters in bfloat16 where the processor multiplies matrices.
 
+Those of 3 x 3 filters in float32 with fewer multiplications, see winograd_utils.
+
 Those of other filters in bfloat16, for outputs of some 9 to 17 rows, as convolutions themselves, in
 which batch and channels change places: 1.1 to 3 times as fast, on a processor that does not.
 
@@ -17,11 +19,12 @@ for images with strides, and up to four times for filters larger than 3 x 3.
 import collections
 import contextlib
 import functools
+import math
 import sys
 
 import numpy as np
 
-from images.utils import device_utils
+from images.utils import device_utils, winograd_utils
 from images.utils.tf1 import tf
 
 # The largest outputs, in pixels of an image, that have gradients in another way than oneDNN's, by
@@ -65,6 +68,11 @@ def _gradients(convolution, gradient):
   images, filters = convolution.inputs
   attributes = _attributes(convolution)
   pixels = _pixels(images, filters, gradient, attributes)
+  if (pixels < math.inf and not _has_strides(attributes)
+      and not _is_product(images, filters, attributes)
+      and winograd_utils.is_faster(images, filters.shape.as_list(), gradient.shape[1:3])):
+    padding = [before for before, _ in _around(images, filters, gradient, attributes['strides'])]
+    return winograd_utils.gradients(images, filters, gradient, padding)
   return (_gradient_of_images(images, filters, gradient, attributes, pixels),
           _gradient_of_filters(images, filters, gradient, attributes, pixels))
 
@@ -107,8 +115,8 @@ def _pixels(images, filters, gradient, attributes):
       or attributes['padding'] not in (b'VALID', b'SAME')
       or images.shape[3] != filters.shape[2]  # In groups.
       or not images.shape[1:3].is_fully_defined()):
-    return float('inf')
-  return gradient.shape[1:3].num_elements() or float('inf')
+    return math.inf
+  return gradient.shape[1:3].num_elements() or math.inf
 
 
 def _is_product(images, filters, attributes):

@@ -50,6 +50,19 @@ def test_a_network_without_end_points_is_an_error(monkeypatch):
     network_fn(tf.zeros([1, 28, 28, 1]))
 
 
+@pytest.mark.parametrize(('name', 'size', 'fewer'), [
+    ('vgg_a', 224, 5), ('alexnet_v2', 195, 3), ('overfeat', 231, 3), ('resnet_v1_50', 32, 11),
+    ('inception_v1', 32, 9)])
+def test_training_takes_fewer_multiplications(name, size, fewer):
+  """As many convolutions fewer as have many 3 x 3 filters."""
+  counts = []
+  for is_training in (False, True):
+    with tf.Graph().as_default() as graph:
+      model_factory.get_network_fn(name, 10, is_training=is_training)(tf.zeros([1, size, size, 3]))
+      counts.append(sum(op.type == 'Conv2D' for op in graph.get_operations()))
+  assert counts[0] - counts[1] == fewer
+
+
 def test_an_unknown_name_is_answered_with_the_nearest_known_one():
   with pytest.raises(ValueError, match=r"model_name\): 'resnet_50'.*first: resnet_v\d_50"):
     model_factory.get_network_fn('resnet_50', 10)

@@ -8,7 +8,7 @@ from images.utils import device_utils, gradient_utils
 from images.utils.tf1 import tf
 
 
-def build(dtype=tf.bfloat16, size=(7, 6), kernel=(3, 3), **options):
+def build(dtype=tf.bfloat16, size=(7, 6), kernel=(3, 3), channels=(5, 4), **options):
   """Build a convolution of small integers; return the gradients of its images and filter."""
   options = {'strides': 1, 'padding': 'SAME', **options}
   numbers = np.random.default_rng(1)
@@ -16,7 +16,7 @@ def build(dtype=tf.bfloat16, size=(7, 6), kernel=(3, 3), **options):
   def integers(*shape):
     return tf.constant(numbers.integers(-1, 2, shape), dtype)
 
-  images, filters = integers(2, *size, 5), integers(*kernel, 5, 4)
+  images, filters = integers(2, *size, channels[0]), integers(*kernel, *channels)
   output = tf.nn.conv2d(images, filters, **options)
   return tf.gradients(output, [images, filters], integers(*output.shape.as_list()))
 
@@ -43,7 +43,7 @@ def gradients_in(dtype, case):
 def expected_of(case):
   """Return the gradients that TensorFlow computes in float32."""
   with tf.Graph().as_default(), tf.Session() as session:
-    gradients = build(tf.float32, **case)
+    gradients = build(**{**case, 'dtype': tf.float32})
     assert own_kinds() == {'Input', 'Filter'}
     return session.run(gradients)
 
@@ -117,6 +117,32 @@ def test_products_have_fewer_rows_than_columns_in_float32(dtype, size, channels,
     found, pixels = session.run([tf.cast(gradient, tf.float32), tf.cast(images, tf.float32)])
   np.testing.assert_array_equal(found[0, 0], np.repeat(
       pixels.sum((0, 1, 2))[:, np.newaxis], channels[1], 1))
+
+
+@pytest.mark.parametrize(('case', 'multiplies_less'), [
+    ({}, True),
+    ({'channels': (60, 90)}, True),
+    ({'channels': (60, 89)}, False),
+    ({'size': (5, 28)}, True),
+    ({'size': (29, 5)}, False),
+    ({'size': (9, 30), 'padding': 'VALID'}, True),
+    ({'size': (29, 5), 'channels': (73, 73)}, True),
+    ({'kernel': (3, 5)}, False),
+    ({'strides': 2}, False),
+    ({'dilations': 2}, False),
+    ({'size': (3, 3), 'padding': 'VALID'}, False),
+    ({'dtype': tf.bfloat16}, False),
+])
+def test_which_gradients_take_fewer_multiplications(case, multiplies_less):
+  case = {'dtype': tf.float32, 'channels': (72, 72), **case}
+  with tf.Graph().as_default(), tf.Session() as session:
+    with gradient_utils.fast_gradients():
+      gradients = build(**case)
+    assert ('BatchMatMulV2' in kinds()) == multiplies_less
+    if multiplies_less:
+      assert not own_kinds()
+      for ours, theirs in zip(session.run(gradients), expected_of(case)):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
 
 
 def test_which_of_filters_are_sums_and_which_convolutions():

@@ -1,0 +1,108 @@
+"""A layer of fewer multiplications is that of TF-Slim: variables, collections and numbers."""
+import contextlib
+
+import numpy as np
+import pytest
+
+from images.models import conv_utils
+from images.utils import device_utils
+from images.utils.tf1 import slim, tf
+
+WHOLE = {'normalizer_fn': slim.batch_norm, 'normalizer_params': {'scale': True}}
+
+
+def build(layer, images=(2, 9, 12, 110), dtype=tf.float32, channels=110, kernel=3, **arguments):
+  """Return what a layer makes of random images, deterministic variables in the graph."""
+  inputs = tf.constant(np.random.default_rng(1).normal(size=images), dtype)
+  with slim.arg_scope([slim.conv2d], weights_regularizer=slim.l2_regularizer(0.1),
+                      weights_initializer=tf.glorot_uniform_initializer(seed=1)):
+    return layer(inputs, channels, kernel, **{'scope': 'conv', **arguments})
+
+
+def described(tensor):
+  """Return the name, the shape and the dtype of what a graph holds."""
+  return tensor.name, tensor.shape, tensor.dtype.base_dtype
+
+
+@pytest.fixture
+def training():
+  """Return a context in which networks are trained."""
+  return lambda: slim.arg_scope([conv_utils.conv2d], is_training=True)
+
+
+def convolutions():
+  return [op for op in tf.get_default_graph().get_operations() if op.type == 'Conv2D']
+
+
+@pytest.mark.parametrize('arguments', [
+    {}, WHOLE, {'biases_initializer': None}, {'scope': None},
+    {'biases_initializer': tf.ones_initializer(), 'biases_regularizer': slim.l1_regularizer(0.2)},
+    {'activation_fn': None, 'trainable': False},
+    {'variables_collections': {'weights': ['w'], 'biases': ['b']}, 'outputs_collections': 'out'},
+    {'variables_collections': ['all']},
+])
+def test_the_layer_of_tf_slim(arguments, training):
+  results = []
+  for layer, context in (conv_utils.conv2d, training), (slim.conv2d, contextlib.nullcontext):
+    with tf.Graph().as_default() as graph, tf.Session() as session, context():
+      output = build(layer, **arguments)
+      assert bool(convolutions()) == (layer is slim.conv2d)
+      weights = tf.trainable_variables() or tf.model_variables()[:1]
+      gradients = tf.gradients(output**2, weights)
+      losses = tf.losses.get_regularization_losses()
+      found = {key: [described(each) for each in graph.get_collection(key)] for key in (
+          tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.TRAINABLE_VARIABLES,
+          tf.GraphKeys.MODEL_VARIABLES, 'w', 'b', 'all', 'out')}
+      found['aliases'] = [each.aliases for each in graph.get_collection('out')]
+      session.run(tf.global_variables_initializer())
+      results.append((described(output), found, session.run([output, gradients, losses])))
+  (ours, found, numbers), (theirs, expected, expected_numbers) = results
+  assert (ours, found) == (theirs, expected)
+  assert len(numbers[2]) == len(expected_numbers[2]) >= 1
+  for ours, theirs in zip(tf.nest.flatten(numbers), tf.nest.flatten(expected_numbers)):
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
+
+
+def test_reuse(training):
+  with tf.Graph().as_default(), training():
+    build(conv_utils.conv2d)
+    build(conv_utils.conv2d, reuse=True)
+    assert len(tf.global_variables()) == 2
+    with pytest.raises(ValueError, match='conv/weights already exists'):
+      build(conv_utils.conv2d)
+
+
+@pytest.mark.parametrize(('case', 'is_convolution'), [
+    ({}, False),
+    ({'kernel': (3, 3), 'stride': [1, 1]}, False),
+    ({'channels': 106}, True),
+    ({'images': (2, 5, 30, 110)}, True),
+    ({'images': (2, 5, 28, 110)}, False),
+    ({'kernel': (3, 1)}, True),
+    ({'kernel': 1}, True),
+    ({'stride': 2}, True),
+    ({'stride': (1, 2)}, True),
+    ({'rate': 2}, True),
+    ({'padding': 'VALID'}, True),
+    ({'dtype': tf.bfloat16}, True),
+])
+def test_which_layers_take_fewer_multiplications(case, is_convolution, training):
+  with tf.Graph().as_default(), training():
+    build(conv_utils.conv2d, **case)
+    assert bool(convolutions()) == is_convolution
+
+
+def test_images_of_unknown_size(training):
+  for shape, count in ([None, 8, 8, 110], 0), ([2, None, 8, 110], 1):
+    with tf.Graph().as_default(), training():
+      conv_utils.conv2d(tf.placeholder(tf.float32, shape), 110, 3)
+      assert len(convolutions()) == count
+
+
+def test_neither_in_evaluation_nor_on_a_gpu(training, monkeypatch):
+  with tf.Graph().as_default():
+    build(conv_utils.conv2d)
+    monkeypatch.setattr(device_utils, 'accelerator', lambda: '/gpu:0')
+    with training():
+      build(conv_utils.conv2d, scope='other')
+    assert len(convolutions()) == 2

@@ -1,0 +1,70 @@
+"""The gradients are those of the sum over pixels and channels that a convolution is."""
+import numpy as np
+import pytest
+
+from images.utils import winograd_utils
+from images.utils.tf1 import tf
+
+
+def expected_gradients(images, filters, gradient, padding):
+  """Return them in float64: each pixel of an output saw 3 x 3 of the images."""
+  rows, columns = gradient.shape[1:3]
+  after = [out + 2 - size - before for out, size, before in zip(
+      (rows, columns), images.shape[1:3], padding)]
+  around = [(0, 0), (padding[0], after[0]), (padding[1], after[1]), (0, 0)]
+  padded = np.pad(images.astype(float), around)
+  of_padded, of_filters = np.zeros_like(padded), np.zeros(filters.shape)
+  for y in range(3):
+    for x in range(3):
+      seen = np.s_[:, y:y + rows, x:x + columns]
+      of_padded[seen] += gradient @ filters[y, x].astype(float).T
+      of_filters[y, x] = np.einsum('nhwc,nhwd->cd', padded[seen], gradient)
+  height, width = images.shape[1:3]
+  return of_padded[:, padding[0]:, padding[1]:][:, :height, :width], of_filters
+
+
+@pytest.mark.parametrize(('size', 'padding'), [
+    ((8, 8), 'SAME'), ((7, 13), 'SAME'), ((1, 2), 'SAME'), ((9, 6), 'VALID'), ((3, 3), 'VALID'),
+    ((3, 14), 'VALID')])
+@pytest.mark.parametrize('batch', [2, None])
+def test_gradients(size, padding, batch):
+  numbers = np.random.default_rng(1)
+  outputs, before = (size, (1, 1)) if padding == 'SAME' else ([n - 2 for n in size], (0, 0))
+  values = [numbers.normal(size=shape).astype(np.float32) for shape in (
+      [2, *size, 5], [3, 3, 5, 4], [2, *outputs, 4])]
+  with tf.Graph().as_default(), tf.Session() as session:
+    tensors = [tf.placeholder(tf.float32, shape) for shape in (
+        [batch, *size, 5], [3, 3, 5, 4], [batch, *outputs, 4])]
+    gradients = winograd_utils.gradients(*tensors, before)
+    assert [found.shape.as_list() for found in gradients] == [[batch, *size, 5], [3, 3, 5, 4]]
+    found = session.run(gradients, dict(zip(tensors, values)))
+  for ours, expected in zip(found, expected_gradients(*values, before)):
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_convolution():
+  numbers = np.random.default_rng(2)
+  images, filters, factors = [numbers.normal(size=shape).astype(np.float32) for shape in (
+      [2, 7, 13, 5], [3, 3, 5, 4], [2, 7, 13, 4])]
+  with tf.Graph().as_default(), tf.Session() as session:
+    inputs = [tf.constant(images), tf.constant(filters)]
+    outputs = winograd_utils.convolution(*inputs)
+    assert outputs.shape == [2, 7, 13, 4]
+    found = session.run([outputs, *tf.gradients(outputs, inputs, tf.constant(factors))])
+  padded = np.pad(images.astype(float), [(0, 0), (1, 1), (1, 1), (0, 0)])
+  expected = sum(padded[:, y:y + 7, x:x + 13] @ filters[y, x] for y in range(3) for x in range(3))
+  for ours, theirs in zip(found, (expected, *expected_gradients(images, filters, factors, (1, 1)))):
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize(('size', 'channels', 'times', 'expected'), [
+    ((28, 5), (72, 72), 1, True), ((28, 5), (71, 72), 1, False), ((5, 28), (60, 90), 1, True),
+    ((29, 5), (72, 72), 1, False), ((56, 56), (140, 140), 1, True), ((7, 7), (72, 72), 1.5, False),
+    ((7, 7), (108, 108), 1.5, True)])
+def test_where_a_processor_gains(size, channels, times, expected):
+  with tf.Graph().as_default():
+    for dtype, kernel, gains in [(tf.float32, (3, 3), expected), (tf.bfloat16, (3, 3), False),
+                                 (tf.float32, (3, 1), False), (tf.float32, (5, 5), False)]:
+      images = tf.zeros([1, 1, 1, 1], dtype)
+      assert winograd_utils.is_faster(images, [*kernel, *channels], size,
+                                      channels_times=times) == gains
