@@ -9,6 +9,7 @@ After Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (1509.09
 Over all tiles and channels the middle is 36 matrix products; what B and A do to the rows of images,
 and then to their columns, is a matrix product for each.
 """
+import math
 import statistics
 
 import numpy as np
@@ -44,7 +45,8 @@ _G_OF_BOTH_SIDES = np.kron(_G, _G)
 def is_faster(images, filters, size, *, channels_times=1):
   """Return whether a processor gains by gradients() of a convolution without strides.
 
-  The tiles of larger images take their matrices longer, which more channels make up for.
+  The tiles of larger images take their matrices longer, which more channels make up for. Where
+  outputs do not fill half of their tiles nothing is left to gain.
 
   Args:
     images: tensor [batch, height, width, channels].
@@ -53,7 +55,9 @@ def is_faster(images, filters, size, *, channels_times=1):
     channels_times: of the channels that gradients() gain by; 1.5 for convolution().
   """
   channels = statistics.harmonic_mean(filters[2:])
+  in_tiles = math.prod(_TILE * tiles for tiles in _tiles(size))
   return (images.dtype == tf.float32 and list(filters[:2]) == [3, 3]
+          and 2 * math.prod(size) >= in_tiles
           and channels >= channels_times * max(72, 2.5 * max(size)))
 
 
@@ -101,9 +105,14 @@ def _weights(filters):
   return tf.reshape(weights, [_POINTS**2, *filters.shape[2:]])
 
 
+def _tiles(size):
+  """Return how many tiles the rows, and the columns, of outputs take."""
+  return [-(-side // _TILE) for side in size]
+
+
 def _at_sides(inputs, outputs, padding):
   """Return (B^T, A) at all tiles, each for rows and for columns, of sizes and padding of both."""
-  tiles = [-(-size // _TILE) for size in outputs]
+  tiles = _tiles(outputs)
   return ([_at_tiles(_B_TRANSPOSED, *each, -before) for *each, before in zip(
       tiles, inputs, padding)], [_at_tiles(_A, *each, 0) for each in zip(tiles, outputs)])
 

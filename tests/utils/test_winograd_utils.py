@@ -58,8 +58,10 @@ def test_convolution():
 
 
 @pytest.mark.parametrize(('size', 'channels', 'times', 'expected'), [
-    ((28, 5), (72, 72), 1, True), ((28, 5), (71, 72), 1, False), ((5, 28), (60, 90), 1, True),
-    ((29, 5), (72, 72), 1, False), ((56, 56), (140, 140), 1, True), ((7, 7), (72, 72), 1.5, False),
+    ((28, 6), (72, 72), 1, True), ((28, 6), (71, 72), 1, False), ((6, 28), (60, 90), 1, True),
+    ((29, 6), (72, 72), 1, False), ((2, 4), (72, 72), 1, True), ((2, 3), (900, 900), 1, False),
+    ((5, 6), (900, 900), 1, False), ((1, 1), (900, 900), 1, False), ((8, 5), (72, 72), 1, True),
+    ((56, 56), (140, 140), 1, True), ((7, 7), (72, 72), 1.5, False),
     ((7, 7), (108, 108), 1.5, True)])
 def test_where_a_processor_gains(size, channels, times, expected):
   with tf.Graph().as_default():
