@@ -91,6 +91,9 @@ def gradients(images, filters, gradient, padding):
     (gradient of the images, gradient of the filters), tensors like these.
   """
   seen, made = _at_sides(images.shape[1:3], gradient.shape[1:3], padding)
+  # Else what is made of these takes memory from the forward pass on.
+  with tf.control_dependencies([gradient]):
+    images, filters = tf.identity(images), tf.identity(filters)
   of_points = _to_points(gradient, *made)
   of_images = _from_points(tf.matmul(of_points, _weights(filters), transpose_b=True), *seen)
   of_weights = tf.matmul(_to_points(images, *seen), of_points, transpose_a=True)

@@ -42,6 +42,20 @@ def test_gradients(size, padding, batch):
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
+def test_gradients_wait_for_their_turn():
+  """None is computed, and takes memory, before the gradient of the outputs is there."""
+  with tf.Graph().as_default() as graph, tf.Session() as session:
+    images, filters = tf.ones([1, 4, 4, 2]), tf.ones([3, 3, 2, 2])
+    before = len(graph.get_operations())
+    missing = tf.py_func(lambda: 1 / 0, [], tf.float32)
+    missing.set_shape([1, 4, 4, 2])
+    winograd_utils.gradients(images, filters, missing, (1, 1))
+    for op in graph.get_operations()[before:]:
+      if op.type == 'BatchMatMulV2':
+        with pytest.raises(tf.errors.OpError, match='ZeroDivisionError'):
+          session.run(op)
+
+
 def test_convolution():
   numbers = np.random.default_rng(2)
   images, filters, factors = [numbers.normal(size=shape).astype(np.float32) for shape in (
