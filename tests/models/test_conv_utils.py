@@ -84,6 +84,8 @@ def test_reuse(training):
     ({'stride': (1, 2)}, True),
     ({'rate': 2}, True),
     ({'padding': 'VALID'}, True),
+    ({'data_format': 'NCHW'}, True),
+    ({'data_format': 'NHWC'}, False),
     ({'dtype': tf.bfloat16}, True),
 ])
 def test_which_layers_take_fewer_multiplications(case, is_convolution, training):

@@ -192,15 +192,16 @@ def test_images_of_unknown_size_or_in_groups(shape):
     assert own_kinds() == {'Input', 'Filter'}
 
 
+@pytest.mark.parametrize('dtype', [tf.bfloat16, tf.float32])
 @pytest.mark.parametrize(('of_images', 'of_gradient'), [
     ([2, 4, 4, 3], None), ([2, None, None, 3], [2, 4, 4, 2])])
-def test_gradients_or_images_of_unknown_shape(of_images, of_gradient):
+def test_gradients_or_images_of_unknown_shape(of_images, of_gradient, dtype):
   with tf.Graph().as_default():
     with gradient_utils.fast_gradients():
-      images = tf.placeholder(tf.bfloat16, of_images)
-      filters = tf.ones([3, 3, 3, 2], tf.bfloat16)
+      images = tf.placeholder(dtype, of_images)
+      filters = tf.ones([3, 3, 3, 2], dtype)
       output = tf.nn.conv2d(images, filters, 1, 'SAME')
-    tf.gradients(output, [images, filters], tf.placeholder(tf.bfloat16, of_gradient))
+    tf.gradients(output, [images, filters], tf.placeholder(dtype, of_gradient))
     assert own_kinds() == {'Input', 'Filter'}
 
 
