@@ -5,8 +5,14 @@ import importlib
 import pytest
 
 from images.models import model_factory
-from images.utils import precision_utils
+from images.utils import device_utils, precision_utils
 from images.utils.tf1 import tf
+
+
+@pytest.fixture(autouse=True)
+def gpu(monkeypatch):
+  """Build graphs as where TensorFlow sees a GPU."""
+  monkeypatch.setattr(device_utils, 'accelerator', lambda: '/gpu:0')
 
 
 def planned(dtype, architecture):

@@ -21,7 +21,7 @@ def peers(monkeypatch):
 
 def test_this_projects_network():
   with tf.Graph().as_default() as graph:
-    network_fn = model_factory.get_network_fn('resnet_v1_50', 1000, is_training=True)
+    network_fn = model_factory.get_network_fn('resnet_v1_50', 1000)  # With the usual sums.
     network_fn(tf.zeros([1, 224, 224, 3]))
     sizes = [(op.outputs[0].shape[1:3].num_elements(), op.inputs[1].shape.num_elements())
              for op in graph.get_operations() if op.type == 'Conv2D']
