@@ -200,6 +200,13 @@ def test_out_of_memory(fails, tmp_path):
         dataset_name='mock', output_dir=tmp_path, train_image_size=10**7)
 
 
+def test_an_update_that_is_not_finite_is_not_saved(fails, data, tmp_path):
+  fails('TrainingError: step 1: LeNet/', ' more variables not finite after the update, and not '
+        f'saved; the newest checkpoint, {tmp_path}/model.ckpt-0, is whole. Lower --learning_rate',
+        dataset_dir=data, output_dir=tmp_path, learning_rate=1e39, stop_at_step=1)
+  assert not (tmp_path / 'model.ckpt-1.index').exists()
+
+
 def test_loss_that_is_not_finite(fails, data, tmp_path):
   values = {'dataset_dir': data, 'output_dir': tmp_path, 'save_checkpoint_every_n_iters': 1}
   newest = f'{tmp_path}/model.ckpt-1'

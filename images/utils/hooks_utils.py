@@ -11,6 +11,7 @@ from images.utils import (
     cluster_utils,
     name_utils,
     profile_utils,
+    saver_utils,
     stall_utils,
     stop_utils,
     summary_utils,
@@ -227,23 +228,13 @@ def _logging_tensor_hook(run):
                            total_steps=run.total_steps, global_batch=run.global_batch)
 
 
-class _CheckpointSaverHook(tf.train.CheckpointSaverHook):
-  """Leaves it to SummaryHook to write the graph: TensorFlow's would do so twice, in seconds."""
-
-  def after_create_session(self, session, coord):
-    with tf.Graph().as_default():
-      super().after_create_session(session, coord)
-
-
 def _checkpoint_saver_hook(run):
   if not cluster_utils.is_chief():
     return None
   saver = tf.train.Saver(max_to_keep=run.max_checkpoints_to_keep, save_relative_paths=True)
   tf.add_to_collection(tf.GraphKeys.SAVERS, saver)  # The session restores with the same one.
-  # The flags in the run's record make the graph again; as a file, it takes seconds to write.
-  return _CheckpointSaverHook(
-      run.output_dir, save_steps=run.save_checkpoint_every_n_iters, saver=saver,
-      save_graph_def=False)
+  return saver_utils.CheckpointSaverHook(
+      run.output_dir, save_steps=run.save_checkpoint_every_n_iters, saver=saver)
 
 
 HOOKS = {
