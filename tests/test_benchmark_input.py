@@ -49,14 +49,21 @@ def test_a_data_set_that_will_not_do(tmp_path, name, reason):
   assert 'EOFError' not in done.stderr
 
 
-def test_the_first_round_does_not_count(monkeypatch):
+def test_turns_are_in_drawn_order_and_the_first_round_does_not_count(monkeypatch):
   monkeypatch.syspath_prepend(str(launch.ROOT / 'scripts'))
-  script, seen = importlib.import_module('benchmark_input'), []
+  script, turns, seen = importlib.import_module('benchmark_input'), [], []
+  names = ['pipeline', 'cached', 'limit', 'whole']
+  orders = [names, names[::-1], names[1:] + names[:1]]
+  drawn = iter(orders)
   monkeypatch.setattr(script, 'flags', types.SimpleNamespace(
       FLAGS=types.SimpleNamespace(rounds=2)))
   monkeypatch.setattr(script, 'check_photos', lambda: None)
+  monkeypatch.setattr(script, 'random', types.SimpleNamespace(
+      sample=lambda _, count: next(drawn)[:count]))
   monkeypatch.setattr(script, 'started', lambda name: contextlib.nullcontext(
-      types.SimpleNamespace(send=lambda _: None, recv=iter([1, 10, 20]).__next__)))
+      types.SimpleNamespace(send=lambda _: turns.append(name),
+                            recv=iter([1, 10, 20]).__next__)))
   monkeypatch.setattr(script, 'report', seen.append)
   script.main(['benchmark_input'])
-  assert seen == [dict.fromkeys(['pipeline', 'cached', 'limit', 'whole'], [10, 20])]
+  assert turns == sum(orders, [])
+  assert seen == [dict.fromkeys(names, [10, 20])]

@@ -8,6 +8,7 @@ import types
 
 import pytest
 
+from images.utils.tf1 import tf
 from tests import launch
 from tests.datasets import make_data
 
@@ -38,6 +39,26 @@ def test_input_needs_photos():
   done = run('--what=input')
   assert done.returncode == 1
   assert '--what=input needs --dataset_dir' in done.stderr
+
+
+def test_the_bare_loop_trains_all_weights_in_each_step(monkeypatch):
+  monkeypatch.syspath_prepend(str(launch.ROOT / 'scripts'))
+  script, runs = importlib.import_module('benchmark_run'), []
+
+  class Session(tf.Session):
+    def run(self, fetches):
+      runs.append(fetches.name)
+      return super().run(fetches)
+
+  monkeypatch.setattr(script, 'FLAGS', types.SimpleNamespace(batch_size=2, steps=3))
+  monkeypatch.setattr(tf, 'Session', Session)
+  with tf.Graph().as_default() as graph:
+    script.bare_loop('lenet')
+    weights = len(tf.trainable_variables())
+  assert runs == ['init'] + ['Momentum'] * 3
+  updates = {op.type for op in graph.get_operation_by_name('Momentum').control_inputs}
+  assert weights == len(graph.get_operation_by_name('Momentum').control_inputs) == 8
+  assert updates == {'ResourceApplyMomentum'}
 
 
 def test_photos_and_random_images_are_trained_on_with_one_core_each(monkeypatch):

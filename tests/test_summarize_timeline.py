@@ -39,6 +39,12 @@ def test_medians_over_the_timelines(tmp_path):
       '| all |  | 16.5 | 100.0% |']
 
 
+def test_the_higher_of_two_counts(tmp_path):
+  timelines = [write(tmp_path / '1', ('Relu', 1000), ('Relu', 1000)),
+               write(tmp_path / '2', ('Relu', 1000))]
+  assert summarize(*timelines).stdout.splitlines()[2] == '| Relu | 2 | 1.5 | 100.0% |'
+
+
 def test_operations_too_short_to_be_measured(tmp_path):
   done = summarize(write(tmp_path / '1', ('Const', 0)))
   assert done.stdout.splitlines()[2:] == [

@@ -190,6 +190,11 @@ def test_predict_of_a_file_that_is_no_image(fails, data, lenet):
         task_type='predict', output_dir=lenet, predict_files=f'{data}/labels.txt')
 
 
+def test_evaluation_with_too_few_classes(fails, data, lenet):
+  fails('cifar10_test.tfrecord has labels from 0 to 9, outside [0, 5): set --num_classes=10',
+        task_type='evaluate', output_dir=lenet, dataset_dir=data, num_classes=5)
+
+
 def test_predict_without_names_of_the_classes(fails, data, lenet, tmp_path):
   fails(f'--dataset_dir={tmp_path} has no labels.txt', 'leave the flag out',
         task_type='predict', output_dir=lenet, dataset_dir=tmp_path, predict_files=f'{data}/*')

@@ -7,7 +7,7 @@ import pytest
 
 from images.models import model_factory, model_utils
 from images.preprocessing import preprocessing_factory
-from images.utils import dataset_utils, paisoar, run_utils
+from images.utils import dataset_utils, device_utils, paisoar, run_utils
 from images.utils.tf1 import tf
 from tests import command_line
 from tests.datasets import make_data
@@ -133,6 +133,20 @@ def test_distortions_and_dropout_are_for_training_alone(data, tmp_path, monkeypa
     command_line.main(**values, task_type=task_type)
     assert len(seen) >= 2
     assert set(seen) == {task_type == 'pretrain'}
+
+
+@pytest.mark.parametrize('flag', ['xla', 'log_device_placement'])
+def test_the_session_is_made_for_the_flags(tmp_path, monkeypatch, flag):
+  function, seen = device_utils.session_config, []
+
+  def watching(*args, **kwargs):
+    seen.append(kwargs[flag])
+    return function(*args, **kwargs | {flag: False})
+
+  monkeypatch.setattr(device_utils, 'session_config', watching)
+  command_line.main(dataset_name='mock', output_dir=tmp_path, stop_at_step=1, **{flag: True})
+  assert len(seen) >= 2
+  assert all(seen)
 
 
 def test_averages_and_a_class_for_the_background(data, tmp_path, capsys):

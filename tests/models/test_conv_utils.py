@@ -8,7 +8,7 @@ from images.models import conv_utils
 from images.utils import device_utils
 from images.utils.tf1 import slim, tf
 
-WHOLE = {'normalizer_fn': slim.batch_norm, 'normalizer_params': {'scale': True}}
+NORMALIZED = {'normalizer_fn': slim.batch_norm, 'normalizer_params': {'scale': True}}
 
 
 def build(layer, images=(2, 9, 12, 110), dtype=tf.float32, channels=110, kernel=3, **arguments):
@@ -35,7 +35,7 @@ def convolutions():
 
 
 @pytest.mark.parametrize('arguments', [
-    {}, WHOLE, {'biases_initializer': None}, {'scope': None},
+    {}, NORMALIZED, {'biases_initializer': None}, {'scope': None},
     {'biases_initializer': tf.ones_initializer(), 'biases_regularizer': slim.l1_regularizer(0.2)},
     {'activation_fn': None, 'trainable': False},
     {'variables_collections': {'weights': ['w'], 'biases': ['b']}, 'outputs_collections': 'out'},

@@ -2,6 +2,8 @@
 import numpy as np
 import pytest
 
+from images.preprocessing import image_ops
+from images.preprocessing.image_ops import stateless_image
 from images.preprocessing.inception_preprocessing import preprocess_image
 from images.utils.tf1 import tf
 
@@ -86,6 +88,48 @@ def test_hue_turns_only_in_slow_mode(sample):
         tf.constant(red), seed, fast_mode=fast), 60)
     tint = np.abs(images[:, 8, 8, 1] - images[:, 8, 8, 2]).max()
     assert (tint < 1e-4) == fast_mode
+
+
+def test_slow_mode_distorts_colours_in_one_of_four_orders(sample, monkeypatch):
+  """As TensorFlow does each; a symmetric image that is all in the window is only recoloured."""
+  monkeypatch.setattr(image_ops, 'distorted_window', lambda size, **_: tf.concat([[0, 0], size], 0))
+  half = np.random.RandomState(0).uniform(0.1, 0.9, [16, 8, 3]).astype(np.float32)
+  photo = tf.constant(np.concatenate([half, half[:, ::-1]], 1))
+  change = {
+      'b': lambda image, seed: stateless_image.stateless_random_brightness(image, 32 / 255, seed),
+      's': lambda image, seed: stateless_image.stateless_random_saturation(image, 0.5, 1.5, seed),
+      'h': lambda image, seed: stateless_image.stateless_random_hue(image, 0.2, seed),
+      'c': lambda image, seed: stateless_image.stateless_random_contrast(image, 0.5, 1.5, seed)}
+
+  def in_order(order, seed):
+    *_, colour_seed = image_ops.split_seed(seed, 4)
+    _, *seeds = image_ops.split_seed(colour_seed, 5)
+    image = photo
+    for name in order:
+      image = change[name](image, dict(zip('bshc', seeds))[name])
+    return tf.clip_by_value(image, 0, 1) * 2 - 1
+
+  images = sample(lambda seed: tf.stack([
+      train(photo, seed, fast_mode=False),
+      *[in_order(order, seed) for order in ('bshc', 'sbch', 'chbs', 'hscb')]]), 40)
+  is_equal = np.abs(images[:, :1] - images[:, 1:]).max(axis=(2, 3, 4)) < 1e-4
+  assert is_equal.any(axis=1).all()
+  # Unless it meets its limit, saturation may come before brightness or after it.
+  of_one_order = is_equal[is_equal.sum(axis=1) == 1]
+  assert of_one_order.any(axis=0).all()
+
+
+def test_contrast_is_uniform_in_slow_mode(sample):
+  # Grey has no saturation and no hue to change.
+  halves = np.repeat(np.array([100, 150], np.uint8), 50)[None, :, None]
+  halves = np.broadcast_to(halves, (100, 100, 3))
+  images = sample(lambda seed: train(tf.constant(halves), seed, fast_mode=False), 400)[:, 8, :, 0]
+  both = np.abs(images[:, 0] - images[:, 2]) + np.abs(images[:, -1] - images[:, -3]) < 1e-5
+  factor = np.abs(images[:, 0] - images[:, -1])[both] / 2 / (50 / 255)
+  factor = factor[factor > 1e-3]
+  assert factor.min() == pytest.approx(0.5, abs=0.05)
+  assert factor.max() == pytest.approx(1.5, abs=0.05)
+  assert factor.mean() == pytest.approx(1.0, abs=0.1)
 
 
 def test_objects_stay_in_sight(sample):
