@@ -101,9 +101,9 @@ def train():
       while not session.should_stop():
         session.run(train_op)
     report_end(plan)
-  if any(getattr(hook, 'stopped', False) for hook in hooks):
-    cluster_utils.barrier()  # The first rank to end ends the others, the chief's saving too.
-    sys.exit(process_utils.EXIT_STOPPED)
+    if any(getattr(hook, 'stopped', False) for hook in hooks):
+      cluster_utils.barrier()  # The first rank to end ends the others, the chief's saving too.
+      sys.exit(process_utils.EXIT_STOPPED)
   stop_utils.release()
 
 

@@ -137,6 +137,15 @@ def test_a_signal_to_any_rank_saves_and_another_number_of_ranks_resumes(data, tm
   assert (images, len(taken), sum(taken)) == (step * 8 + 2 * 12, 3, step * 8 + 2 * 12)
 
 
+def test_a_chief_that_cannot_save_after_a_signal(data, tmp_path):
+  with train(data, tmp_path, 0, 'raise', 'images.utils.stop_utils.StopAtSignalHook.end') as run:
+    signal_rank(run, 1, signal.SIGTERM, tmp_path)
+    (chief_code, chief), (code, output) = run.end(0), run.end(1)
+  assert (chief_code, code) == (1, 1)
+  assert 'OSError: this rank has failed' in chief.splitlines()[-1]
+  assert ANOTHER in output.splitlines()[-1]
+
+
 def test_sigterm_before_the_first_step(tmp_path):
   process = command_line.start({**command_line.TINY, 'dataset_name': 'mock', 'train_image_size': 32,
                                 'model_name': 'resnet_v1_101', 'output_dir': tmp_path})

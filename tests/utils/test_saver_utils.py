@@ -7,19 +7,30 @@ from images.utils.error_utils import TrainingError
 from images.utils.tf1 import tf
 
 
-def train(output_dir, values, *, save_steps=1, names=('w',)):
-  """Make a step for each of `values`, which becomes that of the variables of these names."""
-  with tf.Graph().as_default():
+def train(output_dir, values, *, save_steps=1, names=('w',), start=None):
+  """Make a step for each of `values`, which becomes a number of the variables of these names.
+
+  Args:
+    start: dict from names to what variables begin as that the steps leave alone; the others
+      begin as zeros.
+
+  Returns:
+    The graph.
+  """
+  start = {**dict.fromkeys(names, [0.0, 0.0]), **(start or {})}
+  with tf.Graph().as_default() as graph:
     step = tf.train.get_or_create_global_step()
-    variables = [tf.get_variable(name, initializer=[0.0, 0.0]) for name in names]
+    variables = {name: tf.get_variable(name, initializer=tf.constant(first), use_resource=True)
+                 for name, first in start.items()}
     value = tf.gather(tf.constant(values), step)
-    with tf.control_dependencies([v.assign([1.0, value]) for v in variables]):
+    with tf.control_dependencies([variables[name].assign([1.0, value]) for name in names]):
       train_op = step.assign_add(1)
-    hook = saver_utils.CheckpointSaverHook(str(output_dir), save_steps=save_steps,
-                                           saver=tf.train.Saver(max_to_keep=1))
+    saver = tf.train.Saver(max_to_keep=1)
+    hook = saver_utils.CheckpointSaverHook(str(output_dir), save_steps=save_steps, saver=saver)
     with tf.train.MonitoredSession(hooks=[hook]) as session:
       for _ in values:
         session.run(train_op)
+  return graph
 
 
 def saved(output_dir):
@@ -47,6 +58,33 @@ def test_an_update_that_is_not_finite_ends_the_run_and_leaves_the_last_checkpoin
       f'{tmp_path}/model.ckpt-{step}, is whole. Lower --learning_rate, or set --max_gradient_norm.')
 
 
+def test_what_is_not_finite_from_the_start_is_told_and_saved(tmp_path, caplog):
+  """As a best loss that begins at infinity; what an update ruins is told apart from it."""
+  names, start = ('w', 'b'), {'best': [np.inf, 0.0]}
+  train(tmp_path, [1.0], names=names, start=start)
+  assert saved(tmp_path) == {'model.ckpt-1': 1.0}
+  assert [record.getMessage() for record in caplog.records if 'finite' in record.getMessage()] == [
+      'the run begins with numbers that are not finite in best']
+  with pytest.raises(TrainingError, match='step 1: b and 1 more variables not finite after'):
+    train(tmp_path / 'ruined', [np.nan], names=names, start=start)
+
+
+def test_numbers_of_other_kinds(tmp_path):
+  train(tmp_path, [1.0], start={
+      'count': 2**31 - 1, 'word': 'inf', 'half': np.float16(65504), 'none': np.zeros([0])})
+  assert saved(tmp_path) == {'model.ckpt-1': 1.0}
+
+
+def test_one_operation_looks_at_all_variables(tmp_path):
+  """Of thousands, each copy and each operation would be felt."""
+  graph = train(tmp_path, [1.0], names=('w', 'a', 'b', 'c'))
+  [operation] = [op for op in graph.get_operations() if op.type == 'PyFunc']
+  assert {tensor.op.type for tensor in operation.inputs} == {'ReadVariableOp'}
+  assert [tensor.op.inputs[0].op.name for tensor in operation.inputs] == ['a', 'b', 'c', 'w']
+  readers = [{op.type for op in tensor.consumers()} for tensor in operation.inputs]
+  assert readers == [{'PyFunc', 'SaveV2'}] * 4
+
+
 def test_how_many_variables_an_update_has_ruined(tmp_path):
-  with pytest.raises(TrainingError, match='step 1: w and 2 more variables not finite after'):
+  with pytest.raises(TrainingError, match='step 1: b and 2 more variables not finite after'):
     train(tmp_path, [np.nan], names=('w', 'b', 'slot'))
