@@ -115,7 +115,7 @@ class ReplicatedVarsOptimizer:
                        *moves)
       return self._follow(moved, variables, global_step)
 
-    with tf.control_dependencies([tf.cond(finite, apply, tf.no_op)]):
+    with tf.control_dependencies([_only_if(finite, apply)]):
       adapted = self.loss_scale.update(finite)
     with tf.control_dependencies([adapted]):
       return tf.identity(finite)
@@ -141,6 +141,27 @@ class ReplicatedVarsOptimizer:
     elif tf.get_static_value(self.loss_scale.value) == 1.0:
       return gradients
     return [g * tf.cast(factor, g.dtype) for g in gradients]
+
+
+def _only_if(verdict, function):
+  """Run the operations that `function` makes only where `verdict` says so.
+
+  As tf.cond() of version 1 does. That of version 2 would hand each gradient and variable to two
+  functions, which is a fifth of all operations of a large network.
+
+  Args:
+    verdict: scalar bool tensor.
+    function: function without arguments that returns an operation.
+
+  Returns:
+    An operation that follows that one, or the verdict.
+  """
+  no, yes = tf.raw_ops.Switch(data=verdict, pred=verdict)
+  with tf.control_dependencies([tf.identity(yes)]):
+    done = function()
+  with tf.control_dependencies([done]):
+    yes = tf.identity(yes)
+  return tf.raw_ops.Merge(inputs=[no, yes]).output.op
 
 
 def _norm_of_vectors(differences):

@@ -1,8 +1,10 @@
 """The steps of the optimizer with one process; test_ranks.py has several."""
+import collections
+
 import numpy as np
 import pytest
 
-from images.utils import cluster_utils, loss_scale, paisoar
+from images.utils import cluster_utils, loss_scale, optimizer_utils, paisoar
 from images.utils.tf1 import slim, tf
 
 RATE = 0.5
@@ -73,8 +75,8 @@ def test_only_the_update_waits_for_all_gradients():
   gradients = [op for op in tf.get_default_graph().get_operations() if 'gradients' in op.name]
   assert gradients
   assert not [op.name for op in gradients if op.control_inputs]
-  update = next(op for op in tf.get_default_graph().get_operations() if op.type == 'If')
-  assert update.inputs[0].op.type == 'IsFinite'
+  update = next(op for op in tf.get_default_graph().get_operations() if op.type == 'Switch')
+  assert {tensor.op.type for tensor in update.inputs} == {'IsFinite'}
 
 
 def test_the_loss_is_not_scaled():
@@ -154,6 +156,25 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_scale(scale, bad, cli
   assert step.session.run(step.opt.loss_scale.value) == (2.0 ** 14 if scale == 0 else 1.0)
   step.run(1.0, 3.0)
   assert step.session.run(step.global_step) == 2
+
+
+@pytest.mark.parametrize('micro_batches', [1, 2])
+@pytest.mark.parametrize('name', optimizer_utils.OPTIMIZERS)
+def test_a_step_that_is_not_finite_leaves_all_that_an_optimizer_keeps(name, micro_batches):
+  hyperparameters = collections.defaultdict(lambda: 0.5, ftrl_learning_rate_power=-0.5)
+  step = Step(optimizer=optimizer_utils.get_optimizer(name, 0.25, hyperparameters),
+              batch_norm=True, moving_average_decay=0.5, accumulate_steps=micro_batches)
+
+  def state_after(*gradient):
+    for _ in range(micro_batches):
+      step.run(*gradient)
+    return step.state()
+
+  states = [state_after(1.0, 3.0), state_after(1.0, np.inf), state_after(1.0, 3.0)]
+  for name, value in states[0].items():
+    np.testing.assert_array_equal(states[1][name], value, name)
+    if name.startswith('w'):  # And its slots and average.
+      assert not np.array_equal(states[2][name], value), name
 
 
 def test_the_verdict():
