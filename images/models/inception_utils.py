@@ -59,7 +59,7 @@ def layers(net, rows, end_points):
 
 
 def dense_head(net, num_classes, end_points, *, dropout_keep_prob, is_training):
-  """Average, drop out and predict with a dense layer; otherwise as `model_utils.conv_head`."""
+  """Average, drop out and predict with a dense layer; otherwise as `conv_utils.conv_head`."""
   with tf.variable_scope('Logits'):
     net = end_points['global_pool'] = model_utils.average(net, 'global_pool')
     if not num_classes:

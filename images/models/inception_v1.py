@@ -1,5 +1,5 @@
 """Inception v1, or GoogLeNet (1409.4842), with batch norm and without auxiliary heads."""
-from images.models import inception_utils, model_utils
+from images.models import conv_utils, inception_utils, model_utils
 from images.models.inception_utils import Layer, Mixed
 from images.utils.tf1 import slim, tf
 
@@ -37,14 +37,14 @@ _ROWS = (
 @model_utils.network(default_image_size=224)
 def inception_v1(inputs, num_classes=1000, *, is_training=True, dropout_keep_prob=0.8,
                  spatial_squeeze=True, reuse=None, scope='InceptionV1'):
-  """Build Inception v1; arguments and results as in `model_utils.conv_head`."""
+  """Build Inception v1; arguments and results as in `conv_utils.conv_head`."""
   end_points = {}
   with tf.variable_scope(scope, 'InceptionV1', [inputs], reuse=reuse), \
       slim.arg_scope([slim.batch_norm], is_training=is_training):
     with slim.arg_scope(
         [slim.conv2d], weights_initializer=tf.truncated_normal_initializer(stddev=0.01)):
       net = inception_utils.layers(inputs, _ROWS, end_points)
-    return model_utils.conv_head(
+    return conv_utils.conv_head(
         net, num_classes, end_points, pool='AvgPool_0a_7x7', scope='Conv2d_0c_1x1',
         is_training=is_training, dropout_keep_prob=dropout_keep_prob,
         spatial_squeeze=spatial_squeeze)

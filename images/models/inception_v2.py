@@ -1,5 +1,5 @@
 """Inception v2 (1502.03167): two 3x3 convolutions for each 5x5, and batch norm."""
-from images.models import inception_utils, model_utils
+from images.models import conv_utils, inception_utils, model_utils
 from images.models.inception_utils import Layer, Mixed
 from images.utils.tf1 import slim, tf
 
@@ -51,7 +51,7 @@ _ROWS = (
 @model_utils.network(default_image_size=224)
 def inception_v2(inputs, num_classes=1000, *, is_training=True, dropout_keep_prob=0.8,
                  spatial_squeeze=True, reuse=None, scope='InceptionV2'):
-  """Build Inception v2; arguments and results as in `model_utils.conv_head`."""
+  """Build Inception v2; arguments and results as in `conv_utils.conv_head`."""
   with tf.variable_scope(scope, 'InceptionV2', [inputs], reuse=reuse), \
       slim.arg_scope([slim.batch_norm], is_training=is_training):
     # sic: biases, and neither batch norm nor L2 loss, unlike all other layers.
@@ -60,6 +60,6 @@ def inception_v2(inputs, num_classes=1000, *, is_training=True, dropout_keep_pro
         weights_initializer=tf.truncated_normal_initializer(stddev=1.0))
     end_points = {'Conv2d_1a_7x7': net}
     net = inception_utils.layers(net, _ROWS, end_points)
-    return model_utils.conv_head(
+    return conv_utils.conv_head(
         net, num_classes, end_points, pool='AvgPool_1a', pre_logits=True, is_training=is_training,
         dropout_keep_prob=dropout_keep_prob, spatial_squeeze=spatial_squeeze)

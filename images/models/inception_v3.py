@@ -1,5 +1,5 @@
 """Inception v3 (1512.00567): factorized convolutions and an auxiliary head."""
-from images.models import inception_utils, model_utils
+from images.models import conv_utils, inception_utils, model_utils
 from images.models.inception_utils import HALVE, VALID, Fork, Layer, Mixed
 from images.utils.tf1 import slim, tf
 
@@ -78,7 +78,7 @@ _ROWS = (
 @model_utils.network(default_image_size=299, smallest_image_size=75)
 def inception_v3(inputs, num_classes=1000, *, is_training=True, dropout_keep_prob=0.8,
                  spatial_squeeze=True, reuse=None, create_aux_logits=True, scope='InceptionV3'):
-  """Build Inception v3; arguments and results as in `model_utils.conv_head`."""
+  """Build Inception v3; arguments and results as in `conv_utils.conv_head`."""
   end_points = {}
   with tf.variable_scope(scope, 'InceptionV3', [inputs], reuse=reuse), \
       slim.arg_scope([slim.batch_norm], is_training=is_training):
@@ -86,7 +86,7 @@ def inception_v3(inputs, num_classes=1000, *, is_training=True, dropout_keep_pro
     if inception_utils.has_auxiliary_head(inputs, num_classes, create_aux_logits, is_training):
       end_points['AuxLogits'] = _auxiliary_logits(
           end_points['Mixed_6e'], num_classes, spatial_squeeze)
-    return model_utils.conv_head(
+    return conv_utils.conv_head(
         net, num_classes, end_points, pool='AvgPool_1a', pre_logits=True, is_training=is_training,
         dropout_keep_prob=dropout_keep_prob, spatial_squeeze=spatial_squeeze)
 

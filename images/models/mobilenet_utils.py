@@ -1,7 +1,7 @@
 """The rows that MobileNets are tables of, their interpreter and arg scope."""
 import typing
 
-from images.models import model_utils
+from images.models import conv_utils, model_utils
 from images.utils.tf1 import slim, tf
 
 
@@ -87,7 +87,7 @@ def declare(name, *, scope, rows, multiplier=1.0, interpret=layers, pool='global
     with tf.variable_scope(scope, default_scope, [inputs], reuse=reuse), \
         slim.arg_scope([slim.batch_norm], is_training=is_training):
       net, end_points = interpret(inputs, rows, multiplier)
-      return model_utils.conv_head(
+      return conv_utils.conv_head(
           net, num_classes, end_points, pool=pool, is_training=is_training,
           dropout_keep_prob=dropout_keep_prob, spatial_squeeze=spatial_squeeze)
 

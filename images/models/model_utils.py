@@ -196,36 +196,3 @@ def average(net, name='average'):
   """
   mean = tf.reduce_mean(tf.cast(net, tf.float32), [1, 2], keepdims=True, name=name)
   return tf.cast(mean, net.dtype)
-
-
-def conv_head(net, num_classes, end_points, *, pool, is_training, dropout_keep_prob,
-              spatial_squeeze, scope='Conv2d_1c_1x1', pre_logits=False):
-  """Average, drop out and predict with a 1x1 convolution: MobileNets, Inception v1 to v3.
-
-  Args:
-    net: tensor [batch, height, width, channels].
-    num_classes: integer, or 0 or None for the averaged features.
-    end_points: dict, is added to.
-    pool: string, the end point of the average.
-    is_training: whether dropout acts.
-    dropout_keep_prob: share of the activations that dropout keeps.
-    spatial_squeeze: whether logits are [batch, num_classes], not rank 4.
-    scope: string, of the convolution.
-    pre_logits: whether what the convolution sees is an end point.
-
-  Returns:
-    (logits or features, end points).
-  """
-  with tf.variable_scope('Logits'):
-    net = end_points[pool] = average(net, pool)
-    if not num_classes:
-      return net, end_points
-    net = dropout(net, dropout_keep_prob, is_training=is_training, scope='Dropout')
-    if pre_logits:
-      end_points['PreLogits'] = net
-    net = slim.conv2d(net, num_classes, 1, activation_fn=None, normalizer_fn=None, scope=scope)
-    if spatial_squeeze:
-      net = tf.squeeze(net, [1, 2], name='SpatialSqueeze')
-  end_points['Logits'] = net
-  end_points['Predictions'] = slim.softmax(net, scope='Predictions')
-  return net, end_points

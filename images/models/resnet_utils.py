@@ -104,7 +104,8 @@ def _head(net, num_classes, end_points, scope, *, global_pool, spatial_squeeze):
     net = end_points['global_pool'] = model_utils.average(net, 'pool5')
   if not num_classes:
     return net, end_points
-  net = slim.conv2d(net, num_classes, 1, activation_fn=None, normalizer_fn=None, scope='logits')
+  net = conv_utils.valid_conv2d(net, num_classes, activation_fn=None, normalizer_fn=None,
+                                scope='logits')
   end_points[f'{scope}/logits'] = net
   if spatial_squeeze:
     net = tf.squeeze(net, [1, 2], name='SpatialSqueeze')

@@ -108,3 +108,19 @@ def test_neither_in_evaluation_nor_on_a_gpu(training, monkeypatch):
     with training():
       build(conv_utils.conv2d, scope='other')
     assert len(convolutions()) == 2
+
+
+def test_a_head_predicts_with_a_product():
+  values = np.random.default_rng(1).normal(size=[2, 3, 5, 4]).astype(np.float32)
+  with tf.Graph().as_default() as graph, tf.Session() as session:
+    logits, end_points = conv_utils.conv_head(
+        tf.constant(values), 10, {}, pool='pool', is_training=False, dropout_keep_prob=0.5,
+        spatial_squeeze=True)
+    assert list(end_points) == ['pool', 'Logits', 'Predictions']
+    assert not convolutions()
+    variables = graph.get_collection(tf.GraphKeys.MODEL_VARIABLES)
+    assert {v.op.name: v.shape for v in variables} == {
+        'Logits/Conv2d_1c_1x1/weights': [1, 1, 4, 10], 'Logits/Conv2d_1c_1x1/biases': [10]}
+    session.run(tf.global_variables_initializer())
+    found, weights = session.run([logits, variables[0]])
+  np.testing.assert_allclose(found, values.mean((1, 2)) @ weights[0, 0], rtol=0, atol=1e-6)
