@@ -4,6 +4,7 @@ After He et al., Deep Residual Learning for Image Recognition (1512.03385) and
 Identity Mappings in Deep Residual Networks (1603.05027).
 """
 from images.models import conv_utils, model_utils
+from images.utils import device_utils
 from images.utils.tf1 import slim, tf
 
 # (published name, width of the bottleneck, stride of the block's last unit)
@@ -74,8 +75,17 @@ def conv2d_same(inputs, num_outputs, kernel_size, *, stride, scope):
 
 
 def subsample(inputs, stride, scope):
-  """Return every `stride`-th row and column."""
-  return inputs if stride == 1 else slim.max_pool2d(inputs, 1, stride=stride, scope=scope)
+  """Return every `stride`-th row and column: of pooling a processor is slow at the gradient."""
+  if stride == 1:
+    return inputs
+  height, width, channels = inputs.shape[1:]
+  if device_utils.accelerator() or None in (height, width) or height % stride or width % stride:
+    return slim.max_pool2d(inputs, 1, stride=stride, scope=scope)
+  with tf.name_scope(scope):
+    rows, columns = height // stride, width // stride
+    blocks = tf.reshape(inputs, [-1, rows, stride, columns, stride * channels])
+    first = tf.slice(blocks, [0] * 5, [-1, rows, 1, columns, channels])
+    return tf.reshape(first, [-1, rows, columns, channels])
 
 
 def _root(inputs, preactivation):
