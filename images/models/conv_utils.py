@@ -3,7 +3,7 @@ import inspect
 import math
 
 from images.models import model_utils
-from images.utils import device_utils, winograd_utils
+from images.utils import covariance_utils, device_utils, winograd_utils
 from images.utils.tf1 import slim, tf
 
 
@@ -11,8 +11,9 @@ from images.utils.tf1 import slim, tf
 def conv2d(inputs, num_outputs, kernel_size, *, is_training=False, **arguments):
   """Convolve as slim.conv2d() does with its arg scope, in the way that is fastest here.
 
-  In training a processor saves multiplications in float32, see winograd_utils. The variables and
-  the outputs are those of slim.conv2d(). On a GPU, and in evaluation, nothing is changed.
+  In training a processor saves multiplications of 3 x 3 filters in float32, see winograd_utils, and
+  the time of batch norm after 1 x 1 filters of few channels, see covariance_utils. The variables
+  and the outputs are those of slim.conv2d(). On a GPU, and in evaluation, nothing is changed.
 
   Args:
     inputs: tensor [batch, height, width, channels].
@@ -24,12 +25,14 @@ def conv2d(inputs, num_outputs, kernel_size, *, is_training=False, **arguments):
   Returns:
     Tensor [batch, output height, output width, num_outputs].
   """
-  scope = slim.current_arg_scope().get(slim.arg_scope_func_key(slim.conv2d), {})
-  layer = inspect.signature(slim.conv2d).bind(inputs, num_outputs, kernel_size,
-                                              **{**scope, **arguments})
+  layer = inspect.signature(slim.conv2d).bind(
+      inputs, num_outputs, kernel_size, **{**_arguments_of(slim.conv2d), **arguments})
   layer.apply_defaults()
-  if is_training and _is_faster(**layer.arguments):
-    return _conv2d(**layer.arguments)
+  if is_training and not device_utils.accelerator() and _is_plain(**layer.arguments):
+    for is_faster, convolve in ((_takes_fewer_multiplications, _with_fewer_multiplications),
+                                (_has_few_channels, _normalized_by_covariance)):
+      if is_faster(**layer.arguments):
+        return _layer(convolve, **layer.arguments)
   return slim.conv2d(inputs, num_outputs, kernel_size, **arguments)
 
 
@@ -101,20 +104,37 @@ def _arguments_of(function):
   return slim.current_arg_scope().get(slim.arg_scope_func_key(function), {})
 
 
-def _is_faster(inputs, num_outputs, kernel_size, stride, padding, rate, data_format, **_):
-  """Return whether a processor computes such a layer with fewer multiplications, and faster."""
-  kernel, strides, rates = [[sides] * 2 if isinstance(sides, int) else list(sides)
-                            for sides in (kernel_size, stride, rate)]
-  return (strides == rates == [1, 1] and padding == 'SAME' and data_format in (None, 'NHWC')
-          and inputs.shape[1:].is_fully_defined() and not device_utils.accelerator()
-          and winograd_utils.is_faster(inputs, [*kernel, inputs.shape[3], num_outputs],
-                                       inputs.shape[1:3], channels_times=1.5))
+def _is_plain(inputs, stride, rate, data_format, **_):
+  return (_both(stride) == _both(rate) == [1, 1] and data_format in (None, 'NHWC')
+          and inputs.shape[1:].is_fully_defined())
 
 
-def _conv2d(inputs, num_outputs, scope, reuse, trainable, variables_collections,
-            outputs_collections, weights_initializer, weights_regularizer, biases_initializer,
-            biases_regularizer, normalizer_fn, normalizer_params, activation_fn, **_):
-  """Return what a layer of 3 x 3 filters computes."""
+def _both(sides):
+  """Return [height, width] of an integer or of both."""
+  return [sides] * 2 if isinstance(sides, int) else list(sides)
+
+
+def _takes_fewer_multiplications(inputs, num_outputs, kernel_size, padding, **_):
+  return padding == 'SAME' and winograd_utils.is_faster(
+      inputs, [*_both(kernel_size), inputs.shape[3], num_outputs], inputs.shape[1:3],
+      channels_times=1.5)
+
+
+def _has_few_channels(inputs, num_outputs, kernel_size, normalizer_fn, normalizer_params, **_):
+  return (_both(kernel_size) == [1, 1] and covariance_utils.is_faster(inputs, num_outputs)
+          and normalizer_fn is model_utils.batch_norm and not normalizer_params
+          and _is_plain_batch_norm(**_arguments_of(slim.batch_norm)))
+
+
+def _is_plain_batch_norm(*, scale=False, is_training=True, decay=None, epsilon=None, **others):
+  del decay, epsilon  # Of any value.
+  return scale is is_training is True and not others
+
+
+def _layer(convolve, inputs, num_outputs, kernel_size, scope, reuse, trainable,
+           variables_collections, outputs_collections, weights_initializer, weights_regularizer,
+           activation_fn, **others):
+  """Return what a layer computes whose `convolve` makes of inputs and filters what is activated."""
   def variable(name, shape, initializer, regularizer):
     return slim.model_variable(
         name, shape, inputs.dtype, initializer=initializer, regularizer=regularizer,
@@ -122,13 +142,41 @@ def _conv2d(inputs, num_outputs, scope, reuse, trainable, variables_collections,
         collections=slim.utils.get_variable_collections(variables_collections, name))
 
   with tf.variable_scope(scope, 'Conv', [inputs], reuse=reuse) as layer:
-    net = winograd_utils.convolution(inputs, variable(
-        'weights', [3, 3, inputs.shape[3], num_outputs], weights_initializer, weights_regularizer))
-    if normalizer_fn:
-      net = normalizer_fn(net, **normalizer_params or {})
-    elif biases_initializer:
-      net = tf.nn.bias_add(net, variable(
-          'biases', [num_outputs], biases_initializer, biases_regularizer))
+    filters = variable('weights', [*_both(kernel_size), inputs.shape[3], num_outputs],
+                       weights_initializer, weights_regularizer)
+    net = convolve(inputs, filters, variable, **others)
     if activation_fn:
       net = activation_fn(net)
   return slim.utils.collect_named_outputs(outputs_collections, layer.name, net)
+
+
+def _with_fewer_multiplications(inputs, filters, variable, *, normalizer_fn, normalizer_params,
+                                biases_initializer, biases_regularizer, **_):
+  net = winograd_utils.convolution(inputs, filters)
+  if normalizer_fn:
+    return normalizer_fn(net, **normalizer_params or {})
+  if not biases_initializer:
+    return net
+  return tf.nn.bias_add(net, variable(
+      'biases', filters.shape[3:], biases_initializer, biases_regularizer))
+
+
+def _normalized_by_covariance(inputs, filters, _, **__):
+  """Return what slim.batch_norm() makes of the convolution, with its arg scope and variables."""
+  layer = inspect.signature(slim.batch_norm).bind(inputs, **_arguments_of(slim.batch_norm))
+  layer.apply_defaults()
+  ones, zeros = tf.ones_initializer(), tf.zeros_initializer()
+  with tf.variable_scope(None, 'BatchNorm', [inputs]):
+    gamma, beta, *averages = [
+        slim.model_variable(name, filters.shape[3:], initializer=initializer, trainable=is_trained)
+        for name, initializer, is_trained in (
+            ('gamma', ones, True), ('beta', zeros, True),
+            ('moving_mean', zeros, False), ('moving_variance', ones, False))]
+    net, mean, variance = covariance_utils.convolution(
+        inputs, filters, gamma, beta, layer.arguments['epsilon'])
+    count = inputs.shape[:3].num_elements()
+    for average, value in zip(averages, (mean, variance * (count / (count - 1)))):
+      difference = (average - value) * (1 - layer.arguments['decay'])
+      tf.add_to_collection(tf.GraphKeys.UPDATE_OPS,
+                           average.assign_sub(difference, read_value=False))
+  return net

@@ -103,8 +103,8 @@ def make_divisible(channels, divisor=8):
 def _conv(net, row, multiplier):
   channels = row.channels * (multiplier if row.shrinks else max(multiplier, 1.0))
   normalizer = {} if row.normalized else {'normalizer_fn': None}
-  return slim.conv2d(net, make_divisible(channels), row.kernel, stride=row.stride,
-                     activation_fn=row.activation, scope=row.scope, **normalizer), {}
+  return conv_utils.conv2d(net, make_divisible(channels), row.kernel, stride=row.stride,
+                           activation_fn=row.activation, scope=row.scope, **normalizer), {}
 
 
 def _pool(net, _, __):
@@ -120,7 +120,8 @@ def _block(net, row, multiplier):
     if inner > net.shape[-1]:
       expand = {'kernel_size': row.kernel, **spatial} if row.fused else {
           'kernel_size': 1, 'activation_fn': row.activation}
-      net = inside['expansion_output'] = slim.conv2d(net, inner, scope='expand', **expand)
+      net = inside['expansion_output'] = conv_utils.conv2d(
+          net, inner, scope='expand', **expand)
     if not row.fused:
       net = inside['depthwise_output'] = slim.separable_conv2d(
           net, None, row.kernel, scope='depthwise', **spatial)

@@ -1,7 +1,7 @@
 """ResNet v1: batch norm after each convolution, rectifier after each sum (1512.03385)."""
 import functools
 
-from images.models import model_utils, resnet_utils
+from images.models import conv_utils, model_utils, resnet_utils
 from images.utils.tf1 import slim, tf
 
 
@@ -24,11 +24,11 @@ def bottleneck(inputs, depth, *, stride, outputs_collections=None):
     if inputs.shape[-1] == 4 * depth:
       shortcut = resnet_utils.subsample(inputs, stride, 'shortcut')
     else:
-      shortcut = slim.conv2d(inputs, 4 * depth, 1, stride=stride, activation_fn=None,
-                             scope='shortcut')
+      shortcut = conv_utils.conv2d(inputs, 4 * depth, 1, stride=stride, activation_fn=None,
+                                   scope='shortcut')
     residual = slim.conv2d(inputs, depth, 1, scope='conv1')
     residual = resnet_utils.conv2d_same(residual, depth, 3, stride=stride, scope='conv2')
-    residual = slim.conv2d(residual, 4 * depth, 1, activation_fn=None, scope='conv3')
+    residual = conv_utils.conv2d(residual, 4 * depth, 1, activation_fn=None, scope='conv3')
     output = model_utils.relu(shortcut + residual)
     return slim.utils.collect_named_outputs(outputs_collections, scope.name, output)
 

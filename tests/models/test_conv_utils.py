@@ -1,10 +1,10 @@
-"""A layer of fewer multiplications is that of TF-Slim: variables, collections and numbers."""
+"""A layer made in another way is that of TF-Slim: variables, collections and numbers."""
 import contextlib
 
 import numpy as np
 import pytest
 
-from images.models import conv_utils
+from images.models import conv_utils, model_utils
 from images.utils import device_utils
 from images.utils.tf1 import slim, tf
 
@@ -28,6 +28,13 @@ def described(tensor):
 def training():
   """Return a context in which networks are trained."""
   return lambda: slim.arg_scope([conv_utils.conv2d], is_training=True)
+
+
+@pytest.fixture
+def normalizing():
+  """Return a context in which convolutions have a batch norm, which trains."""
+  return lambda **arguments: slim.arg_scope(
+      [slim.batch_norm], **{'scale': True, 'decay': 0.9, 'epsilon': 0.01, **arguments})
 
 
 def convolutions():
@@ -108,6 +115,71 @@ def test_neither_in_evaluation_nor_on_a_gpu(training, monkeypatch):
     with training():
       build(conv_utils.conv2d, scope='other')
     assert len(convolutions()) == 2
+
+
+# 2 x 32 x 64 pixels of 16 channels, whose outputs are just enough to gain.
+FEW = {'images': (2, 32, 64, 16), 'channels': 128, 'kernel': 1,
+       'normalizer_fn': model_utils.batch_norm}
+
+
+def normalizations():
+  return [op for op in tf.get_default_graph().get_operations() if 'FusedBatchNorm' in op.type]
+
+
+@pytest.mark.parametrize('arguments', [
+    {}, {'scope': None}, {'activation_fn': tf.nn.relu6, 'kernel': (1, 1), 'padding': 'VALID'},
+    {'trainable': False}, {'variables_collections': ['all'], 'outputs_collections': 'out'}])
+def test_the_layer_and_the_batch_norm_of_tf_slim(arguments, training, normalizing):
+  results = []
+  for layer, context in (conv_utils.conv2d, training), (slim.conv2d, contextlib.nullcontext):
+    with tf.Graph().as_default() as graph, tf.Session() as session, context(), normalizing():
+      output = build(layer, **{**FEW, **arguments})
+      assert bool(normalizations()) == (layer is slim.conv2d)
+      found = {key: [described(each) for each in graph.get_collection(key)] for key in (
+          tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.TRAINABLE_VARIABLES,
+          tf.GraphKeys.MODEL_VARIABLES, 'all', 'out')}
+      # The sum of all squares would be the same with any filters.
+      factors = np.random.default_rng(2).normal(size=output.shape)
+      gradients = tf.gradients(output * factors, tf.trainable_variables())
+      session.run(tf.global_variables_initializer())
+      numbers = session.run([output, gradients])
+      session.run(tf.get_collection(tf.GraphKeys.UPDATE_OPS))
+      averages = [v for v in tf.global_variables() if 'moving' in v.name]
+      results.append((described(output), found, [*numbers, session.run(averages)]))
+  (ours, found, numbers), (theirs, expected, expected_numbers) = results
+  assert (ours, found) == (theirs, expected)
+  assert len(numbers[2]) == len(expected_numbers[2]) == 2
+  for ours, theirs in zip(tf.nest.flatten(numbers), tf.nest.flatten(expected_numbers)):
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize(('case', 'batch_norm', 'is_normalized_by_covariance'), [
+    ({}, {}, True),
+    ({'channels': 127}, {}, False),
+    ({'images': (2, 32, 64, 65)}, {}, False),
+    ({'kernel': 3}, {}, False),
+    ({'stride': 2, 'images': (4, 64, 64, 16)}, {}, False),
+    ({'dtype': tf.bfloat16}, {}, False),
+    ({'normalizer_fn': slim.batch_norm}, {}, False),
+    ({'normalizer_params': {'decay': 0.5}}, {}, False),
+    ({}, {'scale': False}, False),
+    ({}, {'is_training': False}, False),
+    ({}, {'center': False}, False),
+])
+def test_which_layers_normalize_by_covariance(case, batch_norm, is_normalized_by_covariance,
+                                              training, normalizing):
+  with tf.Graph().as_default(), training(), normalizing(**batch_norm):
+    build(conv_utils.conv2d, **{**FEW, **case})
+    assert len(normalizations()) == 1 - is_normalized_by_covariance
+
+
+def test_no_covariance_in_evaluation_nor_on_a_gpu(training, normalizing, monkeypatch):
+  with tf.Graph().as_default(), normalizing():
+    build(conv_utils.conv2d, **FEW)
+    monkeypatch.setattr(device_utils, 'accelerator', lambda: '/gpu:0')
+    with training():
+      build(conv_utils.conv2d, **FEW, scope='other')
+    assert len(normalizations()) == 2
 
 
 def test_a_head_predicts_with_a_product():

@@ -63,6 +63,17 @@ def test_training_takes_fewer_multiplications(name, size, fewer):
   assert counts[0] - counts[1] == fewer
 
 
+@pytest.mark.parametrize(('name', 'fewer'), [
+    ('resnet_v1_50', 8), ('mobilenet_v2', 16), ('mobilenet_v1', 0), ('inception_v1', 0)])
+def test_training_normalizes_by_the_covariance_of_few_channels(name, fewer):
+  counts = []
+  for is_training in (False, True):
+    with tf.Graph().as_default() as graph:
+      model_factory.get_network_fn(name, 10, is_training=is_training)(tf.zeros([16, 224, 224, 3]))
+      counts.append(sum('FusedBatchNorm' in op.type for op in graph.get_operations()))
+  assert counts[0] - counts[1] == fewer
+
+
 def test_an_unknown_name_is_answered_with_the_nearest_known_one():
   with pytest.raises(ValueError, match=r"model_name\): 'resnet_50'.*first: resnet_v\d_50"):
     model_factory.get_network_fn('resnet_50', 10)
