@@ -54,7 +54,10 @@ def optimized(meta_graph, architecture):
 @pytest.mark.parametrize(('dtype', 'architecture', 'data_format'), [
     (tf.float32, '6.0', 'NCHW'), (tf.float32, '8.0', 'NCHW'), (tf.float16, '8.0', 'NHWC')])
 def test_layers_have_the_format_that_is_fast_on_the_gpu(dtype, architecture, data_format):
-  """Channels first, but in half precision, where tensor cores take them last; norms fused."""
+  """Channels first, but in half precision, where tensor cores take them last; norms fused.
+
+  Of the 54 layers the logits are a matrix product.
+  """
   assert planned(dtype, architecture) == {
-      ('Conv2D', data_format): 54, ('Conv2DBackpropFilter', data_format): 54,
+      ('Conv2D', data_format): 53, ('Conv2DBackpropFilter', data_format): 53,
       ('FusedBatchNormV3', data_format): 53, ('FusedBatchNormGradV3', data_format): 53}

@@ -48,8 +48,9 @@ def declare(name, *, convolutions, fc6, smallest_image_size, default_image_size=
             net = end_points['global_pool'] = model_utils.average(net)
           if not num_classes:
             return net, end_points
-          net = conv_utils.valid_conv2d(model_utils.dropout(net), num_classes, activation_fn=None,
-                             biases_initializer=tf.zeros_initializer(), scope='fc8')
+          net = conv_utils.valid_conv2d(
+              model_utils.dropout(net), num_classes, activation_fn=None,
+              biases_initializer=tf.zeros_initializer(), scope='fc8')
       if spatial_squeeze:
         net = tf.squeeze(net, [1, 2], name='fc8/squeezed')
       end_points[f'{var_scope.name}/fc8'] = net  # sic: squeezed
