@@ -34,7 +34,7 @@ def training():
 def normalizing():
   """Return a context in which convolutions have a batch norm, which trains."""
   return lambda **arguments: slim.arg_scope(
-      [slim.batch_norm], **{'scale': True, 'decay': 0.9, 'epsilon': 0.01, **arguments})
+      [slim.batch_norm], **{'scale': True, 'decay': 0.1, 'epsilon': 0.01, **arguments})
 
 
 def convolutions():

@@ -64,7 +64,8 @@ def test_training_takes_fewer_multiplications(name, size, fewer):
 
 
 @pytest.mark.parametrize(('name', 'fewer'), [
-    ('resnet_v1_50', 8), ('mobilenet_v2', 16), ('mobilenet_v1', 0), ('inception_v1', 0)])
+    ('resnet_v1_50', 8), ('mobilenet_v2', 16), ('mobilenet_v3_large', 12), ('mobilenet_v1', 0),
+    ('inception_v1', 0)])
 def test_training_normalizes_by_the_covariance_of_few_channels(name, fewer):
   counts = []
   for is_training in (False, True):

@@ -77,7 +77,8 @@ def test_what_is_too_large_to_square_is_told():
     ((16, 7, 7, 160), 960, True),
     ((16, 56, 56, 24), 72, True),
     ((16, 56, 56, 24), 71, False),
-    ((16, 28, 28, 128), 383, False),
+    ((16, 28, 28, 128), 410, True),
+    ((16, 28, 28, 128), 409, False),
     ((8, 16, 16, 64), 256, True),     # Just large enough.
     ((8, 16, 15, 64), 256, False),
     ((None, 56, 56, 64), 256, False),
