@@ -8,8 +8,9 @@ four times as long for those of filters in bfloat16 where the processor multipli
 
 Those of 3 x 3 filters in float32 with fewer multiplications, see winograd_utils.
 
-Those of other filters in bfloat16, for outputs of some 9 to 17 rows, as convolutions themselves, in
-which batch and channels change places: 1.1 to 3 times as fast, on a processor that does not.
+Those of other filters in bfloat16, for outputs of some 9 to 17 rows and not too many channels, as
+convolutions themselves, in which batch and channels change places: 1.1 to 3 times as fast, on a
+processor that does not.
 
 Those of rectifiers in bfloat16 as integers: TensorFlow turns each number into float32 and back.
 
@@ -20,6 +21,7 @@ import collections
 import contextlib
 import functools
 import math
+import statistics
 import sys
 
 import numpy as np
@@ -34,7 +36,7 @@ _Largest = collections.namedtuple('_Largest', [
     'filters',    # of filters, there
     'sums',       # of other filters: for each of their positions a sum over pixels
     'strided',    # the same, of filters with strides
-    'exchanged',  # of these and those as convolutions with batch and channels exchanged
+    'exchanged',  # of these and those as convolutions with batch and channels exchanged, or as sums
 ])
 _ANY = sys.maxsize
 _LARGEST = {
@@ -46,6 +48,8 @@ _LARGEST = {
 _LARGEST_OF_AMX = _Largest(images=14 * 14, filters=_ANY, sums=14 * 14, strided=17 * 17,
                            exchanged=0)
 _NONE = _Largest(0, 0, 0, 0, 0)
+# Channels for each row of outputs from which sums take less than exchanged convolutions.
+_DEEP = 20
 
 
 def fast_gradients():
@@ -98,7 +102,8 @@ def _gradient_of_filters(images, filters, gradient, attributes, pixels):
   elif pixels <= (largest.strided if _has_strides(attributes) else largest.sums):
     return _sums_of_filters(images, filters, gradient, strides)
   elif pixels <= largest.exchanged:
-    return _exchanged_of_filters(images, filters, gradient, strides)
+    of_filters = _sums_of_filters if _is_deep(filters, gradient) else _exchanged_of_filters
+    return of_filters(images, filters, gradient, strides)
   return tf.raw_ops.Conv2DBackpropFilter(
       input=images, filter_sizes=tf.shape(filters), out_backprop=gradient, **attributes)
 
@@ -128,6 +133,10 @@ def _is_product(images, filters, attributes):
 
 def _has_strides(attributes):
   return attributes['strides'] != [1, 1, 1, 1]
+
+
+def _is_deep(filters, gradient):
+  return statistics.harmonic_mean(filters.shape[2:]) >= _DEEP * max(gradient.shape[1:3])
 
 
 def _product_of_images(images, filters, gradient):

@@ -149,7 +149,11 @@ def test_which_of_filters_are_sums_and_which_convolutions():
   """The others of what is not TensorFlow's own."""
   for case, is_sum in [({'size': (8, 8)}, True), ({'size': (9, 8)}, False),
                        ({'size': (16, 15), 'strides': 2}, True),
-                       ({'size': (17, 16), 'strides': 2}, False)]:
+                       ({'size': (17, 16), 'strides': 2}, False),
+                       ({'size': (9, 8), 'channels': (180, 180)}, True),
+                       ({'size': (8, 9), 'channels': (120, 359)}, False),
+                       ({'size': (8, 9), 'channels': (120, 360)}, True),
+                       ({'size': (17, 18), 'channels': (180, 180), 'strides': 2}, True)]:
     with tf.Graph().as_default():
       with gradient_utils.fast_gradients():
         build(**case)
