@@ -25,14 +25,12 @@ def conv2d(inputs, num_outputs, kernel_size, *, is_training=False, **arguments):
   Returns:
     Tensor [batch, output height, output width, num_outputs].
   """
-  layer = inspect.signature(slim.conv2d).bind(
-      inputs, num_outputs, kernel_size, **{**_arguments_of(slim.conv2d), **arguments})
-  layer.apply_defaults()
-  if is_training and not device_utils.accelerator() and _is_plain(**layer.arguments):
+  layer = _arguments_of(slim.conv2d, inputs, num_outputs, kernel_size, **arguments)
+  if is_training and not device_utils.accelerator() and _is_plain(**layer):
     for is_faster, convolve in ((_takes_fewer_multiplications, _with_fewer_multiplications),
                                 (_has_few_channels, _normalized_by_covariance)):
-      if is_faster(**layer.arguments):
-        return _layer(convolve, **layer.arguments)
+      if is_faster(**layer):
+        return _layer(convolve, **layer)
   return slim.conv2d(inputs, num_outputs, kernel_size, **arguments)
 
 
@@ -63,7 +61,8 @@ def valid_conv2d(net, channels, kernel=(1, 1), **arguments):
   with tf.variable_scope(tf.get_variable_scope(), custom_getter=as_matrix,
                          auxiliary_name_scope=False):
     pixels = tf.reshape(net, [-1, 1, 1, math.prod(filters[:3])])
-    return slim.fully_connected(pixels, channels, **{**_arguments_of(slim.conv2d), **arguments})
+    return slim.fully_connected(
+        pixels, channels, **{**model_utils.scope_of(slim.conv2d), **arguments})
 
 
 def conv_head(net, num_classes, end_points, *, pool, is_training, dropout_keep_prob,
@@ -99,9 +98,11 @@ def conv_head(net, num_classes, end_points, *, pool, is_training, dropout_keep_p
   return net, end_points
 
 
-def _arguments_of(function):
-  """Return what the arg scope has for a function of TF-Slim, a dict."""
-  return slim.current_arg_scope().get(slim.arg_scope_func_key(function), {})
+def _arguments_of(layer, *inputs, **arguments):
+  """Return all that a call of a layer of TF-Slim hands to it, in its arg scope, a dict."""
+  call = inspect.signature(layer).bind(*inputs, **{**model_utils.scope_of(layer), **arguments})
+  call.apply_defaults()
+  return call.arguments
 
 
 def _is_plain(inputs, stride, rate, data_format, **_):
@@ -123,7 +124,7 @@ def _takes_fewer_multiplications(inputs, num_outputs, kernel_size, padding, **_)
 def _has_few_channels(inputs, num_outputs, kernel_size, normalizer_fn, normalizer_params, **_):
   return (_both(kernel_size) == [1, 1] and covariance_utils.is_faster(inputs, num_outputs)
           and normalizer_fn is model_utils.batch_norm and not normalizer_params
-          and _is_plain_batch_norm(**_arguments_of(slim.batch_norm)))
+          and _is_plain_batch_norm(**model_utils.scope_of(slim.batch_norm)))
 
 
 def _is_plain_batch_norm(*, scale=False, is_training=True, decay=None, epsilon=None, **others):
@@ -163,8 +164,7 @@ def _with_fewer_multiplications(inputs, filters, variable, *, normalizer_fn, nor
 
 def _normalized_by_covariance(inputs, filters, _, **__):
   """Return what slim.batch_norm() makes of the convolution, with its arg scope and variables."""
-  layer = inspect.signature(slim.batch_norm).bind(inputs, **_arguments_of(slim.batch_norm))
-  layer.apply_defaults()
+  layer = _arguments_of(slim.batch_norm, inputs)
   ones, zeros = tf.ones_initializer(), tf.zeros_initializer()
   with tf.variable_scope(None, 'BatchNorm', [inputs]):
     gamma, beta, *averages = [
@@ -173,10 +173,10 @@ def _normalized_by_covariance(inputs, filters, _, **__):
             ('gamma', ones, True), ('beta', zeros, True),
             ('moving_mean', zeros, False), ('moving_variance', ones, False))]
     net, mean, variance = covariance_utils.convolution(
-        inputs, filters, gamma, beta, layer.arguments['epsilon'])
+        inputs, filters, gamma, beta, layer['epsilon'])
     count = inputs.shape[:3].num_elements()
     for average, value in zip(averages, (mean, variance * (count / (count - 1)))):
-      difference = (average - value) * (1 - layer.arguments['decay'])
+      difference = (average - value) * (1 - layer['decay'])
       tf.add_to_collection(tf.GraphKeys.UPDATE_OPS,
                            average.assign_sub(difference, read_value=False))
   return net

@@ -185,8 +185,12 @@ def _trains_by_bits(net):
 
 def _uses_batch_statistics(arguments):
   """Return whether slim.batch_norm() with `arguments` and its arg scope is told that it trains."""
-  scope = slim.current_arg_scope().get(slim.arg_scope_func_key(slim.batch_norm), {})
-  return {'is_training': True, **scope, **arguments}['is_training'] is True
+  return {'is_training': True, **scope_of(slim.batch_norm), **arguments}['is_training'] is True
+
+
+def scope_of(layer):
+  """Return the arguments that the arg scope has for a layer of TF-Slim, a dict."""
+  return slim.current_arg_scope().get(slim.arg_scope_func_key(layer), {})
 
 
 def average(net, name='average'):
