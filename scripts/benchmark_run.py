@@ -109,7 +109,7 @@ def memory(model, folder):
 
 def hidden_input(model, folder):
   """Return the images/s on photos and those on random images, turn by turn, unit and name."""
-  one_core = ['env', 'TF_NUM_INTRAOP_THREADS=1']
+  one_core = ['env', 'TF_NUM_INTRAOP_THREADS=1', 'TF_NUM_INTEROP_THREADS=1']
   common = [f'--batch_size={FLAGS.batch_size}', '--num_classes=1000', NO_CHECKPOINTS,
             f'--log_loss_every_n_iters={FLAGS.steps}', turns.ENDLESS]
   speeds = turns.take({

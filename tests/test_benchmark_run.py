@@ -68,7 +68,8 @@ def test_photos_and_random_images_are_trained_on_with_one_core_each(monkeypatch)
       batch_size=2, steps=4, rounds=1, dataset_name='flowers', dataset_dir='/photos'))
   monkeypatch.setattr(script.turns, 'take', lambda commands, *_: commands)
   photos, mock, *_ = script.hidden_input('lenet', pathlib.Path('/runs'))
-  assert photos[:2] == mock[:2] == ['env', 'TF_NUM_INTRAOP_THREADS=1']
+  assert photos[:3] == mock[:3] == [
+      'env', 'TF_NUM_INTRAOP_THREADS=1', 'TF_NUM_INTEROP_THREADS=1']
   assert set(photos) - set(mock) == {
       '--output_dir=/runs/photos', '--dataset_name=flowers', '--dataset_dir=/photos',
       '--num_preprocessing_threads=1', '--prefetch_buffer_size=4'}
