@@ -195,3 +195,18 @@ def test_what_bits_make_of_what_is_not_a_number(rectifier, expected):
       slim.arg_scope([slim.batch_norm], is_training=True):
     nan = tf.bitcast(tf.constant([0x7fc0, 0xffc0], tf.uint16), tf.bfloat16)
     np.testing.assert_array_equal(session.run(tf.cast(rectifier(nan), tf.float32)), expected)
+
+
+@pytest.mark.parametrize(('shape', 'is_training', 'gpu', 'in_one_pass'), [
+    ([2, 4, 4, 2**16], True, None, True),
+    ([2, 4, 4, 2**15], True, None, False),
+    ([2, 4, 4, 2**16], False, None, False),
+    ([2, 4, 4, 2**16], True, '/gpu:0', False),
+])
+def test_which_sums_are_rectified_in_one_pass(shape, is_training, gpu, in_one_pass, monkeypatch):
+  monkeypatch.setattr(device_utils, 'accelerator', lambda: gpu)
+  with tf.Graph().as_default() as graph, slim.arg_scope([slim.batch_norm], is_training=is_training):
+    net, twin = model_utils.rectified_sum(tf.zeros(shape), tf.zeros(shape))
+    assert net.shape == twin.shape == shape
+    assert (net is twin) != in_one_pass
+    assert ('Relu' in {op.type for op in graph.get_operations()}) != in_one_pass
