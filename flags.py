@@ -252,7 +252,7 @@ flags.DEFINE_integer(
 flag_utils.define_enum(
     'half_dtype', 'auto', ['auto', 'float16', 'bfloat16'],
     'Half precision of use_fp16. auto: float16 on a GPU; on a CPU bfloat16 where the '
-    'processor has instructions for it, else float32.')
+    'processor is faster with it, else float32.')
 flags.DEFINE_string(
     'eval_files', None,
     'Comma-separated names or glob patterns of the evaluation files under dataset_dir; '

@@ -202,7 +202,7 @@ def test_peers_that_are_installed_take_turns(benchmark, flag_values, taken, monk
     assert '--num_classes=1000' in ours[-1]
     assert '--peer=keras' in theirs[-1]
     assert (rounds, intervals) == (2, 3)
-  assert ['--use_fp16=True' in ours[-1] for (ours, _), _, _ in taken] == [False, True]
+  assert ['--half_dtype=bfloat16' in ours[-1] for (ours, _), _, _ in taken] == [False, True]
   assert ['--half=True' in theirs[-1] for (_, theirs), _, _ in taken] == [False, True]
   assert capsys.readouterr().out.splitlines()[2:] == [
       f'| {precision} | {library}' for precision in ('float32', 'half') for library in (

@@ -2,6 +2,7 @@
 import contextlib
 import ctypes
 import functools
+import itertools
 import os
 
 from images.utils.tf1 import tf
@@ -65,12 +66,13 @@ def _keep_memory():
 
 @functools.cache
 def cpu_flags():
-  """Return the processor's feature words, a set; empty where Linux does not tell."""
+  """Return the processor's feature words and its vendor, a set; empty where Linux tells neither."""
+  words = set()
   with contextlib.suppress(OSError), open('/proc/cpuinfo') as cpuinfo:
-    for line in cpuinfo:
-      if line.startswith(('flags', 'Features')):
-        return set(line.split())
-  return set()
+    for line in itertools.takewhile(str.strip, cpuinfo):  # Up to the next processor.
+      if line.startswith(('vendor_id', 'flags', 'Features')):
+        words.update(line.split())
+  return words
 
 
 def accelerator():

@@ -12,6 +12,8 @@ from images.utils.tf1 import tf
 
 # Words in /proc/cpuinfo of processors that multiply bfloat16 (x86 and Arm).
 _BFLOAT16_CPU_FLAGS = {'avx512_bf16', 'amx_bf16', 'bf16'}
+# Of Intel's that do it with AMX, and without it at half the speed of float32.
+_BUILT_FOR_AMX = {'GenuineIntel', 'avx512_fp16'}
 
 
 def compute_dtype(use_fp16, half_dtype='auto', *, has_gpu=None, cpu_flags=None):
@@ -20,10 +22,10 @@ def compute_dtype(use_fp16, half_dtype='auto', *, has_gpu=None, cpu_flags=None):
   Args:
     use_fp16: bool, whether half precision is wanted.
     half_dtype: 'float16' or 'bfloat16' as they are; 'auto' is float16 on a GPU, on a
-      CPU bfloat16 where the processor has instructions for it, else float32 with a
-      warning: float16 on a CPU is some 90 times slower than float32.
+      CPU bfloat16 where the processor is faster with it, else float32 with a warning:
+      float16 on a CPU is some 90 times slower than float32.
     has_gpu: bool, by default whether TensorFlow sees a GPU.
-    cpu_flags: set of strings, by default the processor's own.
+    cpu_flags: set of strings, by default those of device_utils.cpu_flags().
   """
   if not use_fp16:
     return tf.float32
@@ -31,11 +33,22 @@ def compute_dtype(use_fp16, half_dtype='auto', *, has_gpu=None, cpu_flags=None):
     return tf.as_dtype(half_dtype)
   if bool(tf.config.list_physical_devices('GPU')) if has_gpu is None else has_gpu:
     return tf.float16
-  if _BFLOAT16_CPU_FLAGS & (device_utils.cpu_flags() if cpu_flags is None else cpu_flags):
+  reason = _why_not_bfloat16(device_utils.cpu_flags() if cpu_flags is None else cpu_flags)
+  if not reason:
     return tf.bfloat16
-  logging.warning('use_fp16: this processor has no half-precision instructions, computing in '
-                  'float32 (--half_dtype=bfloat16 forces half precision)')
+  logging.warning('use_fp16: this processor %s, computing in float32 (--half_dtype=bfloat16 forces '
+                  'half precision)', reason)
   return tf.float32
+
+
+def _why_not_bfloat16(cpu_flags):
+  """Return why a processor is slower with bfloat16 than with float32; None where it is not."""
+  if not _BFLOAT16_CPU_FLAGS & cpu_flags:
+    return 'has no half-precision instructions'
+  if cpu_flags >= _BUILT_FOR_AMX and 'amx_bf16' not in cpu_flags:
+    return ('multiplies bfloat16 at half the speed of float32, as the virtual machine hides its '
+            'matrix unit (AMX)')
+  return None
 
 
 def _float32_getter(getter, name, shape=None, dtype=None, **kwargs):

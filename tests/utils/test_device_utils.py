@@ -85,7 +85,8 @@ def test_the_words_of_this_processor():
   with open('/proc/cpuinfo') as cpuinfo:
     text = cpuinfo.read()
   assert device_utils.cpu_flags() <= set(text.split())
-  assert ('avx512_bf16' in device_utils.cpu_flags()) == ('avx512_bf16' in text)
+  for word in 'GenuineIntel', 'AuthenticAMD', 'avx512_bf16', 'fpu':
+    assert (word in device_utils.cpu_flags()) == (word in text.split())
 
 
 @pytest.mark.parametrize(('local_rank', 'gpus', 'own'), [

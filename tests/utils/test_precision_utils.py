@@ -10,6 +10,9 @@ HALVES = [tf.float16, tf.bfloat16]
 # Operations that hold most of a network's arithmetic, and their gradients.
 ARITHMETIC = {'Conv2D', 'DepthwiseConv2dNative', 'MatMul', 'MaxPool', 'AvgPool'}
 
+# Of an Intel Sapphire Rapids or a later one.
+WITHOUT_AMX = {'GenuineIntel', 'avx512_bf16', 'avx512_fp16'}
+
 
 @pytest.mark.parametrize(('use_fp16', 'half_dtype', 'has_gpu', 'cpu_flags', 'expected'), [
     (False, 'auto', True, {'avx512_bf16'}, tf.float32),
@@ -18,6 +21,11 @@ ARITHMETIC = {'Conv2D', 'DepthwiseConv2dNative', 'MatMul', 'MaxPool', 'AvgPool'}
     (True, 'auto', False, {'sse', 'avx512_bf16'}, tf.bfloat16),
     (True, 'auto', False, {'amx_bf16'}, tf.bfloat16),
     (True, 'auto', False, {'fp', 'bf16'}, tf.bfloat16),
+    (True, 'auto', False, {'GenuineIntel', 'avx512_bf16'}, tf.bfloat16),
+    (True, 'auto', False, {'AuthenticAMD', 'avx512_bf16', 'avx512_fp16'}, tf.bfloat16),
+    (True, 'auto', False, {*WITHOUT_AMX, 'amx_bf16'}, tf.bfloat16),
+    (True, 'auto', False, WITHOUT_AMX, tf.float32),
+    (True, 'bfloat16', False, WITHOUT_AMX, tf.bfloat16),
     (True, 'auto', False, {'avx2', 'f16c', 'fma'}, tf.float32),
     (True, 'float16', False, set(), tf.float16),
     (True, 'bfloat16', True, set(), tf.bfloat16),
@@ -27,9 +35,13 @@ def test_the_dtype(use_fp16, half_dtype, has_gpu, cpu_flags, expected):
       use_fp16, half_dtype, has_gpu=has_gpu, cpu_flags=cpu_flags) == expected
 
 
-def test_float32_on_a_plain_processor_comes_with_a_warning(caplog):
-  precision_utils.compute_dtype(True, has_gpu=False, cpu_flags={'avx2'})
+@pytest.mark.parametrize(('cpu_flags', 'reason'), [
+    ({'avx2'}, 'processor has no half-precision instructions'),
+    (WITHOUT_AMX, 'processor multiplies bfloat16 at half the speed of float32')])
+def test_float32_instead_of_half_precision_comes_with_a_warning(cpu_flags, reason, caplog):
+  precision_utils.compute_dtype(True, has_gpu=False, cpu_flags=cpu_flags)
   assert [record.levelname for record in caplog.records] == ['WARNING']
+  assert reason in caplog.text
   assert '--half_dtype=bfloat16' in caplog.text
 
 
