@@ -1,9 +1,10 @@
 """Convolutions in the way that is fastest here: layers, and the head that predicts with one."""
+import functools
 import inspect
 import math
 
 from images.models import model_utils
-from images.utils import covariance_utils, device_utils, winograd_utils
+from images.utils import covariance_utils, device_utils, product_utils, winograd_utils
 from images.utils.tf1 import slim, tf
 
 
@@ -12,8 +13,9 @@ def conv2d(inputs, num_outputs, kernel_size, *, is_training=False, **arguments):
   """Convolve as slim.conv2d() does with its arg scope, in the way that is fastest here.
 
   In training a processor saves multiplications of 3 x 3 filters in float32, see winograd_utils, and
-  the time of batch norm after 1 x 1 filters of few channels, see covariance_utils. The variables
-  and the outputs are those of slim.conv2d(). On a GPU, and in evaluation, nothing is changed.
+  the time of batch norm after 1 x 1 filters of few channels, see covariance_utils; those of few
+  pixels are products, see product_utils. The variables and the outputs are those of slim.conv2d().
+  On a GPU, and in evaluation, nothing is changed.
 
   Args:
     inputs: tensor [batch, height, width, channels].
@@ -27,8 +29,10 @@ def conv2d(inputs, num_outputs, kernel_size, *, is_training=False, **arguments):
   """
   layer = _arguments_of(slim.conv2d, inputs, num_outputs, kernel_size, **arguments)
   if is_training and not device_utils.accelerator() and _is_plain(**layer):
-    for is_faster, convolve in ((_takes_fewer_multiplications, _with_fewer_multiplications),
-                                (_has_few_channels, _normalized_by_covariance)):
+    for is_faster, convolve in (
+        (_takes_fewer_multiplications, functools.partial(_convolved, winograd_utils.convolution)),
+        (_has_few_channels, _normalized_by_covariance),
+        (_has_few_pixels, functools.partial(_convolved, product_utils.convolution))):
       if is_faster(**layer):
         return _layer(convolve, **layer)
   return slim.conv2d(inputs, num_outputs, kernel_size, **arguments)
@@ -127,6 +131,10 @@ def _has_few_channels(inputs, num_outputs, kernel_size, normalizer_fn, normalize
           and _is_plain_batch_norm(**model_utils.scope_of(slim.batch_norm)))
 
 
+def _has_few_pixels(inputs, num_outputs, kernel_size, **_):
+  return product_utils.is_faster(inputs, [*_both(kernel_size), inputs.shape[3], num_outputs])
+
+
 def _is_plain_batch_norm(*, scale=False, is_training=True, decay=None, epsilon=None, **others):
   del decay, epsilon  # Of any value.
   return scale is is_training is True and not others
@@ -151,9 +159,10 @@ def _layer(convolve, inputs, num_outputs, kernel_size, scope, reuse, trainable,
   return slim.utils.collect_named_outputs(outputs_collections, layer.name, net)
 
 
-def _with_fewer_multiplications(inputs, filters, variable, *, normalizer_fn, normalizer_params,
-                                biases_initializer, biases_regularizer, **_):
-  net = winograd_utils.convolution(inputs, filters)
+def _convolved(convolution, inputs, filters, variable, *, normalizer_fn, normalizer_params,
+               biases_initializer, biases_regularizer, **_):
+  """Return what slim.conv2d() makes of a convolution before it is activated."""
+  net = convolution(inputs, filters)
   if normalizer_fn:
     return normalizer_fn(net, **normalizer_params or {})
   if not biases_initializer:

@@ -127,7 +127,7 @@ def _block(net, row, multiplier):
           net, None, row.kernel, scope='depthwise', **spatial)
     if row.squeeze_excite:
       net = _squeeze_excite(net)
-    net = slim.conv2d(net, channels, 1, activation_fn=None, scope='project')
+    net = conv_utils.conv2d(net, channels, 1, activation_fn=None, scope='project')
     if row.residual and row.stride == 1 and net.shape[-1] == inputs.shape[-1]:
       net += inputs
     inside['output'] = net

@@ -1,7 +1,7 @@
 """MobileNet v1 (1704.04861): depthwise and pointwise convolutions in turns."""
 import functools
 
-from images.models import mobilenet_utils
+from images.models import conv_utils, mobilenet_utils
 from images.utils.tf1 import slim
 
 mobilenet_v1_arg_scope = functools.partial(mobilenet_utils.mobilenet_arg_scope, decay=0.9997)
@@ -24,7 +24,7 @@ def _interpret(images, rows, multiplier):
     depthwise, pointwise = f'Conv2d_{number}_depthwise', f'Conv2d_{number}_pointwise'
     net = end_points[depthwise] = slim.separable_conv2d(
         net, None, 3, stride=stride, scope=depthwise)
-    net = end_points[pointwise] = slim.conv2d(
+    net = end_points[pointwise] = conv_utils.conv2d(
         net, _width(channels, multiplier), 1, scope=pointwise)
   return net, end_points
 

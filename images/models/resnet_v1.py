@@ -28,7 +28,7 @@ def bottleneck(inputs, of_shortcut, depth, *, stride, outputs_collections=None):
     else:
       shortcut = conv_utils.conv2d(of_shortcut, 4 * depth, 1, stride=stride, activation_fn=None,
                                    scope='shortcut')
-    residual = slim.conv2d(inputs, depth, 1, scope='conv1')
+    residual = conv_utils.conv2d(inputs, depth, 1, scope='conv1')
     residual = resnet_utils.conv2d_same(residual, depth, 3, stride=stride, scope='conv2')
     residual = conv_utils.conv2d(residual, 4 * depth, 1, activation_fn=None, scope='conv3')
     output, of_next_shortcut = model_utils.rectified_sum(shortcut, residual)

@@ -1,7 +1,7 @@
 """ResNet v2: batch norm and rectifier before each convolution (1603.05027)."""
 import functools
 
-from images.models import model_utils, resnet_utils
+from images.models import conv_utils, model_utils, resnet_utils
 from images.utils.tf1 import slim, tf
 
 
@@ -17,12 +17,12 @@ def bottleneck(inputs, of_shortcut, depth, *, stride, outputs_collections=None):
     if inputs.shape[-1] == 4 * depth:
       shortcut = resnet_utils.subsample(of_shortcut, stride, 'shortcut')
     else:
-      shortcut = slim.conv2d(preact, 4 * depth, 1, stride=stride, normalizer_fn=None,
-                             activation_fn=None, scope='shortcut')
-    residual = slim.conv2d(preact, depth, 1, scope='conv1')
+      shortcut = conv_utils.conv2d(preact, 4 * depth, 1, stride=stride, normalizer_fn=None,
+                                   activation_fn=None, scope='shortcut')
+    residual = conv_utils.conv2d(preact, depth, 1, scope='conv1')
     residual = resnet_utils.conv2d_same(residual, depth, 3, stride=stride, scope='conv2')
-    residual = slim.conv2d(residual, 4 * depth, 1, normalizer_fn=None, activation_fn=None,
-                           scope='conv3')
+    residual = conv_utils.conv2d(residual, 4 * depth, 1, normalizer_fn=None, activation_fn=None,
+                                 scope='conv3')
     output = shortcut + residual
     slim.utils.collect_named_outputs(outputs_collections, scope.name, output)
     return output, output

@@ -26,7 +26,7 @@ import sys
 
 import numpy as np
 
-from images.utils import device_utils, winograd_utils
+from images.utils import device_utils, product_utils, winograd_utils
 from images.utils.tf1 import tf
 
 # The largest outputs, in pixels of an image, that have gradients in another way than oneDNN's, by
@@ -40,7 +40,7 @@ _Largest = collections.namedtuple('_Largest', [
 ])
 _ANY = sys.maxsize
 _LARGEST = {
-    tf.float32: _Largest(images=1, filters=_ANY, sums=0, strided=0, exchanged=0),
+    tf.float32: _Largest(images=product_utils.LARGE, filters=_ANY, sums=0, strided=0, exchanged=0),
     tf.bfloat16: _Largest(images=14 * 14, filters=14 * 14, sums=8 * 8, strided=8 * 8,
                           exchanged=17 * 17),
 }
@@ -89,7 +89,7 @@ def _largest(dtype):
 
 def _gradient_of_images(images, filters, gradient, attributes, pixels):
   if _is_product(images, filters, attributes) and pixels <= _largest(gradient.dtype).images:
-    return _product_of_images(images, filters, gradient)
+    return product_utils.gradient_of_images(images, filters, gradient)
   return tf.raw_ops.Conv2DBackpropInput(
       input_sizes=tf.shape(images), filter=filters, out_backprop=gradient, **attributes)
 
@@ -98,7 +98,7 @@ def _gradient_of_filters(images, filters, gradient, attributes, pixels):
   largest, strides = _largest(gradient.dtype), attributes['strides']
   if _is_product(images, filters, attributes):
     if pixels <= largest.filters:
-      return _product_of_filters(images, filters, gradient)
+      return product_utils.gradient_of_filters(images, filters, gradient)
   elif pixels <= (largest.strided if _has_strides(attributes) else largest.sums):
     return _sums_of_filters(images, filters, gradient, strides)
   elif pixels <= largest.exchanged:
@@ -139,29 +139,6 @@ def _is_deep(filters, gradient):
   return statistics.harmonic_mean(filters.shape[2:]) >= _DEEP * max(gradient.shape[1:3])
 
 
-def _product_of_images(images, filters, gradient):
-  """Return the gradient of the images of a convolution that is one matrix product."""
-  product = tf.matmul(_rows(gradient, filters.shape[3]), _rows(filters, filters.shape[3]),
-                      transpose_b=True)
-  return tf.reshape(product, tf.shape(images))
-
-
-def _product_of_filters(images, filters, gradient):
-  """Return the gradient of the filters of a convolution that is one matrix product."""
-  channels, depth = filters.shape[:3].num_elements(), filters.shape[3]
-  factors = _rows(images, channels), _rows(gradient, depth)
-  # In float32 up to a quarter faster with fewer rows than columns, but for those of one pixel.
-  if images.dtype == tf.float32 and channels > depth and gradient.shape[1:3] != [1, 1]:
-    product = tf.transpose(tf.matmul(*reversed(factors), transpose_a=True))
-  else:
-    product = tf.matmul(*factors, transpose_a=True)
-  return tf.reshape(product, filters.shape)
-
-
-def _rows(tensor, length):
-  return tf.reshape(tensor, [-1, length])
-
-
 def _sums_of_filters(images, filters, gradient, strides):
   """Return the gradient of the filters: for each of their positions a sum over all pixels.
 
@@ -178,7 +155,8 @@ def _sums_of_filters(images, filters, gradient, strides):
   seen = [images[:, y // down:y // down + height, y % down, x // right:x // right + width,
                  x % right * channels:(x % right + 1) * channels]
           for y in range(rows) for x in range(columns)]
-  products = [tf.matmul(_rows(pixels, channels), _rows(gradient, depth), transpose_a=True)
+  gradient = product_utils.rows(gradient, depth)
+  products = [tf.matmul(product_utils.rows(pixels, channels), gradient, transpose_a=True)
               for pixels in seen]
   return tf.reshape(tf.stack(products), filters.shape)
 

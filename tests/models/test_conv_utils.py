@@ -41,8 +41,13 @@ def convolutions():
   return [op for op in tf.get_default_graph().get_operations() if op.type == 'Conv2D']
 
 
+# 7 x 8 pixels, few enough for a product.
+SMALL = {'images': (2, 7, 8, 5), 'kernel': (1, 1)}
+
+
 @pytest.mark.parametrize('arguments', [
     {}, NORMALIZED, {'biases_initializer': None}, {'scope': None},
+    SMALL, {**SMALL, **NORMALIZED},
     {'biases_initializer': tf.ones_initializer(), 'biases_regularizer': slim.l1_regularizer(0.2)},
     {'activation_fn': None, 'trainable': False},
     {'variables_collections': {'weights': ['w'], 'biases': ['b']}, 'outputs_collections': 'out'},
@@ -87,6 +92,9 @@ def test_reuse(training):
     ({'images': (2, 5, 28, 110)}, False),
     ({'kernel': (3, 1)}, True),
     ({'kernel': 1}, True),
+    ({'kernel': 1, 'images': (2, 8, 8, 110)}, False),
+    ({'kernel': 1, 'images': (2, 8, 8, 110), 'stride': 2}, True),
+    ({'kernel': 1, 'images': (2, 8, 8, 110), 'dtype': tf.bfloat16}, True),
     ({'stride': 2}, True),
     ({'stride': (1, 2)}, True),
     ({'rate': 2}, True),
@@ -95,7 +103,7 @@ def test_reuse(training):
     ({'data_format': 'NHWC'}, False),
     ({'dtype': tf.bfloat16}, True),
 ])
-def test_which_layers_take_fewer_multiplications(case, is_convolution, training):
+def test_which_layers_take_fewer_multiplications_or_are_products(case, is_convolution, training):
   with tf.Graph().as_default(), training():
     build(conv_utils.conv2d, **case)
     assert bool(convolutions()) == is_convolution

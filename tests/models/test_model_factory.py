@@ -1,4 +1,5 @@
 """Networks are found by name and come with their arguments filled in."""
+import collections
 import inspect
 import re
 
@@ -50,17 +51,20 @@ def test_a_network_without_end_points_is_an_error(monkeypatch):
     network_fn(tf.zeros([1, 28, 28, 1]))
 
 
-@pytest.mark.parametrize(('name', 'size', 'fewer'), [
-    ('vgg_a', 224, 5), ('alexnet_v2', 195, 3), ('overfeat', 231, 3), ('resnet_v1_50', 224, 11),
-    ('inception_v1', 224, 9)])
-def test_training_takes_fewer_multiplications(name, size, fewer):
-  """As many convolutions fewer as have many 3 x 3 filters."""
+@pytest.mark.parametrize(('name', 'size', 'multiplying_less', 'products'), [
+    ('vgg_a', 224, 5, 0), ('alexnet_v2', 195, 3, 0), ('overfeat', 231, 3, 0),
+    ('resnet_v1_50', 224, 11, 8), ('resnet_v2_50', 224, 11, 8), ('inception_v1', 224, 9, 8),
+    ('mobilenet_v1', 224, 0, 2), ('mobilenet_v2', 224, 0, 8)])
+def test_training_convolves_in_other_ways(name, size, multiplying_less, products):
+  """As many convolutions fewer as have many 3 x 3 filters, and 1 x 1 filters and few pixels."""
   counts = []
   for is_training in (False, True):
     with tf.Graph().as_default() as graph:
       model_factory.get_network_fn(name, 10, is_training=is_training)(tf.zeros([1, size, size, 3]))
-      counts.append(sum(op.type == 'Conv2D' for op in graph.get_operations()))
-  assert counts[0] - counts[1] == fewer
+      counts.append(collections.Counter(
+          tuple(op.inputs[1].shape[:2]) for op in graph.get_operations() if op.type == 'Conv2D'))
+  expected = {(3, 3): multiplying_less, (1, 1): products}
+  assert counts[0] - counts[1] == collections.Counter(expected) - collections.Counter()
 
 
 @pytest.mark.parametrize(('name', 'fewer'), [

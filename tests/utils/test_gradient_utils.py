@@ -62,7 +62,8 @@ def words(monkeypatch):
 @pytest.mark.parametrize(('dtype', 'case', 'own'), [
     (tf.float32, WHOLE, set()),
     (tf.float32, {'kernel': (1, 1), 'size': (1, 1)}, set()),
-    (tf.float32, {'kernel': (1, 1), 'size': (1, 2)}, {'Input'}),
+    (tf.float32, {'kernel': (1, 1), 'size': (8, 8)}, set()),
+    (tf.float32, {'kernel': (1, 1), 'size': (8, 9)}, {'Input'}),
     (tf.float32, {'kernel': (1, 1), 'size': (57, 56)}, {'Input'}),
     (tf.float32, {}, {'Input', 'Filter'}),
     (tf.float32, {'kernel': (1, 1), 'strides': (2, 1)}, {'Input', 'Filter'}),
