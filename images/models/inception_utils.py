@@ -150,8 +150,8 @@ def _residual(net, row):
   numbers = range(1, row.repeats + 1)
   for name in [f'{row.name}_{number}' for number in numbers] or [row.name]:
     with tf.variable_scope(name):
-      up = slim.conv2d(_branches(net, row.branches), int(net.shape[-1]), 1, normalizer_fn=None,
-                       activation_fn=None, scope='Conv2d_1x1')
+      up = conv_utils.conv2d(_branches(net, row.branches), int(net.shape[-1]), 1,
+                             normalizer_fn=None, activation_fn=None, scope='Conv2d_1x1')
       net += row.scale * up
       if row.activation:
         net = row.activation(net)

@@ -3,8 +3,9 @@
 Those of convolutions as matrix products, in which the pixels of all images are one row. oneDNN
 takes up to thirty times as long for those of a convolution with outputs of one pixel, as in the
 auxiliary heads of Inception; in bfloat16 up to half as long again where rows have 7 or 14 pixels,
-which it takes in pairs; in float32 up to half as long again for those of 1 x 1 filters; and up to
-four times as long for those of filters in bfloat16 where the processor multiplies matrices.
+which it takes in pairs; in float32 up to half as long again for those of 1 x 1 filters, and a
+quarter for those of images of few pixels; and up to four times as long for those of filters in
+bfloat16 where the processor multiplies matrices.
 
 Those of 3 x 3 filters in float32 with fewer multiplications, see winograd_utils.
 
