@@ -46,8 +46,8 @@ def _why_not_bfloat16(cpu_flags):
   if not _BFLOAT16_CPU_FLAGS & cpu_flags:
     return 'has no half-precision instructions'
   if cpu_flags >= _BUILT_FOR_AMX and 'amx_bf16' not in cpu_flags:
-    return ('multiplies bfloat16 at half the speed of float32, as the virtual machine or the kernel '
-            'hides its matrix unit (AMX)')
+    return ('multiplies bfloat16 at half the speed of float32, as the virtual machine or the '
+            'kernel hides its matrix unit (AMX)')
   return None
 
 
