@@ -308,6 +308,7 @@ FLOAT16 = '--loss_scale=0 finds the scale and adapts it'
     ({'hooks': 'CheckpointSaverHook', 'profile_every_n_iters': 1}, 'has no ProfilerHook')])
 def test_flags_that_do_less_than_one_may_expect(tmp_path, caplog, monkeypatch, values, warning):
   monkeypatch.setattr(train_image_classifiers, 'build_training', lambda *_: 1 / 0)
+  monkeypatch.setattr(device_utils, 'cpu_flags', lambda: {'avx512_bf16'})
   with pytest.raises(ZeroDivisionError):
     command_line.main(dataset_name='mock', output_dir=tmp_path, stop_at_step=2, **values)
   warnings = [record.getMessage() for record in caplog.records if record.levelname == 'WARNING']
