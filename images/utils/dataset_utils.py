@@ -180,7 +180,7 @@ def evaluation_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size
       labels_offset=labels_offset)
   dataset = dataset.map(prepare, num_parallel_calls=num_preprocessing_threads)
   dataset = preparation_utils.count_bad(dataset, max_bad_fraction, sum(counts))
-  dataset = dataset.map(preparation_utils.with_bad_ones).prefetch(tf.data.AUTOTUNE)
+  dataset = dataset.map(preparation_utils.with_bad_ones).prefetch(2)
   return tf.data.make_initializable_iterator(
       dataset.with_options(_options(num_preprocessing_threads)))
 
@@ -204,7 +204,7 @@ def _records(paths, first, last):
         tf.data.TFRecordDataset(path).skip(first).concatenate(_too_short(path, last))))
   return tf.data.Dataset.from_tensor_slices((paths, first, last)).interleave(
       read, cycle_length=_INTERLEAVED_FILES, block_length=_INTERLEAVED_RECORDS,
-      num_parallel_calls=tf.data.AUTOTUNE)
+      num_parallel_calls=_INTERLEAVED_FILES)
 
 
 def _too_short(path, last):
@@ -250,6 +250,8 @@ def _in_course(files, course, start, *, shuffle_buffer_size, caching):
 def _options(num_preprocessing_threads):
   options = tf.data.Options()
   options.deterministic = True
+  # The end of a run would wait for the tuner, which looks after itself once a minute.
+  options.autotune.enabled = False
   options.threading.private_threadpool_size = num_preprocessing_threads
   # Images are prepared many at a time: threads within one operation would only wait.
   options.threading.max_intra_op_parallelism = 1

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from tensorflow.core.framework import dataset_options_pb2
 
 from images.datasets import mnist, tfrecord
 from images.preprocessing import cifarnet_preprocessing
@@ -558,3 +559,17 @@ def test_the_labels_offset_is_subtracted_in_an_evaluation_too(tmp_path):
   files = write(tmp_path, [4])
   batches, _ = evaluate(files, [4], labels_offset=-1)
   assert batches == [([0, 1, 2, 3], [1, 2, 3, 4])]
+
+
+def test_the_end_of_a_run_waits_for_no_tuner(tmp_path):
+  """That of tf.data wakes up once a minute, and closing a session waits for it."""
+  [path] = write(tmp_path, [4])
+  arguments = {'image_size': SIZE, 'num_classes': NUM_CLASSES, 'batch_size': 2}
+  for make, seed in (dataset_utils.training_iterator, {'seed': 1}), (
+      dataset_utils.evaluation_iterator, {}):
+    with tf.Graph().as_default() as graph:
+      make([str(path)], [4], mnist.parse_fn, grey, **arguments, **seed)
+      [op] = [op for op in graph.get_operations() if op.type == 'OptionsDataset']
+      options = dataset_options_pb2.Options.FromString(op.get_attr('serialized_options'))
+      assert options.autotune_options.HasField('enabled')
+      assert not options.autotune_options.enabled
