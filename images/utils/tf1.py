@@ -6,6 +6,7 @@ done before TF-Slim can be used on a current TensorFlow is done once, here.
 import contextlib
 import importlib
 import os
+import platform
 import sys
 import warnings
 
@@ -18,6 +19,12 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
 # execution only. Whoever has loaded TensorFlow before has it, and goes on with it.
 if 'tensorflow' not in sys.modules:
   os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
+
+
+# And this: oneDNN, which TensorFlow has on by itself only where processors have instructions made
+# for neural networks, such as AVX512-VNNI. Those with AVX2 are up to 1.5 times as fast with it too.
+if platform.machine() == 'x86_64':
+  os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
 
 
 def _for_processors_too(options):

@@ -1,4 +1,6 @@
 """TF-Slim works on the TensorFlow that is installed."""
+import os
+import platform
 import subprocess
 import sys
 
@@ -10,10 +12,10 @@ from images.utils.tf1 import slim, tf
 from tests import launch
 
 
-def run(code):
+def run(code, **environment):
   """Return the lines that a Python of its own prints."""
   return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True,
-                        cwd=launch.ROOT).stdout.splitlines()
+                        cwd=launch.ROOT, env={**os.environ, **environment}).stdout.splitlines()
 
 
 def test_a_network_of_slim_layers_runs():
@@ -57,3 +59,13 @@ def test_what_is_loaded_is_left_alone_by_the_garbage_collector():
     ('/a/file', '/a/file')])
 def test_xla_may_compile_for_a_processor_unless_the_user_says_no(before, after):
   assert tf1._for_processors_too(before) == after
+
+
+@pytest.mark.skipif(platform.machine() != 'x86_64', reason='left to TensorFlow: try it on x86-64')
+@pytest.mark.parametrize(('chosen', 'has_onednn'), [({}, 'True'),
+                                                    ({'TF_ENABLE_ONEDNN_OPTS': '0'}, 'False')])
+def test_onednn_computes_unless_the_user_says_no(monkeypatch, chosen, has_onednn):
+  monkeypatch.delenv('TF_ENABLE_ONEDNN_OPTS', raising=False)
+  code = ('from images.utils import tf1; from tensorflow.python.util import _pywrap_util_port; '
+          'print(_pywrap_util_port.IsMklEnabled())')
+  assert run(code, **chosen) == [has_onednn]
