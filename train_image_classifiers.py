@@ -441,7 +441,8 @@ def predict():
   with tf.Graph().as_default():
     network_fn, preprocessing_fn, size = get_network_and_preprocessing(get_dtype())
     batch, images = inference_utils.image_batches(
-        files, lambda encoded: preprocessing_fn(encoded, size, size), FLAGS.batch_size)
+        files, lambda encoded: preprocessing_fn(encoded, size, size), FLAGS.batch_size,
+        FLAGS.num_preprocessing_threads)
     logits, _ = network_fn(images)
     done = []
     with error_utils.explained(files, output_dir, path):

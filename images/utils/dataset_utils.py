@@ -112,7 +112,8 @@ def mock_iterator(preprocessing_fn, *, image_size, num_classes, batch_size, seed
     return {'image': image, 'label': label}
 
   dataset = tf.data.Dataset.range(batch_size).map(make_example)
-  return DatasetIterator(dataset.batch(batch_size, drop_remainder=True).cache().repeat())
+  dataset = dataset.batch(batch_size, drop_remainder=True).cache().repeat()
+  return DatasetIterator(dataset.with_options(options(num_preprocessing_threads=1)))
 
 
 def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, num_classes,
@@ -157,7 +158,7 @@ def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, 
   dataset = dataset.rebatch(batch_size, drop_remainder=True)
   dataset = dataset.map(lambda batch: {**batch, 'ready': tf.timestamp()})
   dataset = dataset.prefetch(prefetch_buffer_size)
-  return DatasetIterator(dataset.with_options(_options(num_preprocessing_threads)), start, position)
+  return DatasetIterator(dataset.with_options(options(num_preprocessing_threads)), start, position)
 
 
 def evaluation_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, num_classes,
@@ -182,7 +183,7 @@ def evaluation_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size
   dataset = preparation_utils.count_bad(dataset, max_bad_fraction, sum(counts))
   dataset = dataset.map(preparation_utils.with_bad_ones).prefetch(2)
   return tf.data.make_initializable_iterator(
-      dataset.with_options(_options(num_preprocessing_threads)))
+      dataset.with_options(options(num_preprocessing_threads)))
 
 
 def _records(paths, first, last):
@@ -247,12 +248,13 @@ def _in_course(files, course, start, *, shuffle_buffer_size, caching):
       read_pieces(lambda: course.epochs(start, rank), cached))
 
 
-def _options(num_preprocessing_threads):
-  options = tf.data.Options()
-  options.deterministic = True
+def options(num_preprocessing_threads):
+  """Return the tf.data.Options of images that are prepared in so many threads, and in order."""
+  chosen = tf.data.Options()
+  chosen.deterministic = True
   # The end of a run would wait for the tuner, which looks after itself once a minute.
-  options.autotune.enabled = False
-  options.threading.private_threadpool_size = num_preprocessing_threads
+  chosen.autotune.enabled = False
+  chosen.threading.private_threadpool_size = num_preprocessing_threads
   # Images are prepared many at a time: threads within one operation would only wait.
-  options.threading.max_intra_op_parallelism = 1
-  return options
+  chosen.threading.max_intra_op_parallelism = 1
+  return chosen

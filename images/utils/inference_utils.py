@@ -5,7 +5,7 @@ import numpy as np
 from absl import logging
 
 from images.datasets import tfrecord
-from images.utils import checkpoint_utils
+from images.utils import checkpoint_utils, dataset_utils
 from images.utils.tf1 import tf
 
 _TOP = 5
@@ -54,7 +54,7 @@ def class_names(dataset_dir, *, num_labels):
   return names
 
 
-def image_batches(paths, preprocess, batch_size):
+def image_batches(paths, preprocess, batch_size, num_preprocessing_threads=16):
   """Return the next batch: paths, string [batch], and images [batch, height, width, channels].
 
   A file that is no image is left out, and TensorFlow logs why.
@@ -63,11 +63,14 @@ def image_batches(paths, preprocess, batch_size):
     paths: list of strings, image files; the last batch may be smaller.
     preprocess: function from encoded bytes, a scalar string tensor, to an image.
     batch_size: int.
+    num_preprocessing_threads: int, how many images are prepared at the same time.
   """
   dataset = tf.data.Dataset.from_tensor_slices(tf.constant(paths))
   dataset = dataset.map(lambda path: (path, preprocess(tf.io.read_file(path))),
-                        num_parallel_calls=tf.data.AUTOTUNE).ignore_errors(log_warning=True)
-  return tf.data.make_one_shot_iterator(dataset.batch(batch_size)).get_next()
+                        num_parallel_calls=num_preprocessing_threads)
+  dataset = dataset.ignore_errors(log_warning=True).batch(batch_size).with_options(
+      dataset_utils.options(num_preprocessing_threads))
+  return tf.data.make_one_shot_iterator(dataset).get_next()
 
 
 def classify(paths, logits, checkpoint, *, names=None, labels_offset=0, config=None,

@@ -561,15 +561,18 @@ def test_the_labels_offset_is_subtracted_in_an_evaluation_too(tmp_path):
   assert batches == [([0, 1, 2, 3], [1, 2, 3, 4])]
 
 
-def test_the_end_of_a_run_waits_for_no_tuner(tmp_path):
+@pytest.mark.parametrize('make', [
+    lambda path, **sizes: dataset_utils.mock_iterator(cifarnet, seed=1, **sizes),
+    lambda path, **sizes: dataset_utils.training_iterator([path], [4], mnist.parse_fn, grey, seed=1,
+                                                          **sizes),
+    lambda path, **sizes: dataset_utils.evaluation_iterator([path], [4], mnist.parse_fn, grey,
+                                                            **sizes)])
+def test_the_end_of_a_run_waits_for_no_tuner(tmp_path, make):
   """That of tf.data wakes up once a minute, and closing a session waits for it."""
   [path] = write(tmp_path, [4])
-  arguments = {'image_size': SIZE, 'num_classes': NUM_CLASSES, 'batch_size': 2}
-  for make, seed in (dataset_utils.training_iterator, {'seed': 1}), (
-      dataset_utils.evaluation_iterator, {}):
-    with tf.Graph().as_default() as graph:
-      make([str(path)], [4], mnist.parse_fn, grey, **arguments, **seed)
-      [op] = [op for op in graph.get_operations() if op.type == 'OptionsDataset']
-      options = dataset_options_pb2.Options.FromString(op.get_attr('serialized_options'))
-      assert options.autotune_options.HasField('enabled')
-      assert not options.autotune_options.enabled
+  with tf.Graph().as_default() as graph:
+    make(str(path), image_size=SIZE, num_classes=NUM_CLASSES, batch_size=2)
+    [op] = [op for op in graph.get_operations() if op.type == 'OptionsDataset']
+    options = dataset_options_pb2.Options.FromString(op.get_attr('serialized_options'))
+    assert options.autotune_options.HasField('enabled')
+    assert not options.autotune_options.enabled

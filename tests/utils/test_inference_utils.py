@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
+from tensorflow.core.framework import dataset_options_pb2
 
 from images.utils import inference_utils
 from images.utils.tf1 import tf
@@ -101,6 +102,20 @@ def test_a_file_that_is_no_image_is_left_out(checkpoint, photos, tmp_path):
   inference_utils.check_complete(found, found)
   with pytest.raises(ValueError, match=rf'1 of 3 cannot be decoded, .*: {tmp_path}/aa\.png$'):
     inference_utils.check_complete(paths, found)
+
+
+def test_the_end_waits_for_no_tuner(photos):
+  """That of tf.data wakes up once a minute, and closing a session waits for it."""
+  with tf.Graph().as_default() as graph:
+    paths = inference_utils.find_images(photos)
+    inference_utils.image_batches(paths, preprocess, batch_size=2, num_preprocessing_threads=3)
+    [function] = [function for function in graph.as_graph_def().library.function
+                  if 'OptionsDataset' in {node.op for node in function.node_def}]
+  nodes = {node.op: node.attr for node in function.node_def}
+  options = dataset_options_pb2.Options.FromString(nodes['OptionsDataset']['serialized_options'].s)
+  assert options.autotune_options.HasField('enabled')
+  assert not options.autotune_options.enabled
+  assert options.threading_options.private_threadpool_size == 3
 
 
 def test_probabilities_that_are_not_finite_are_an_error(checkpoint, photos, tmp_path):
