@@ -20,7 +20,6 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
 if 'tensorflow' not in sys.modules:
   os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 
-
 # And this: oneDNN, which TensorFlow has on by itself only where processors have instructions made
 # for neural networks, such as AVX512-VNNI. With AVX2 training is 1.1 to 1.6 times as fast with it.
 if platform.machine() == 'x86_64':
