@@ -7,11 +7,12 @@ which it takes in pairs; in float32 up to half as long again for those of 1 x 1 
 quarter for those of images of few pixels; and up to four times as long for those of filters in
 bfloat16 where the processor multiplies matrices.
 
-Those of 3 x 3 filters in float32 with fewer multiplications, see winograd_utils.
+Those of 3 x 3 filters in float32, and of many channels in bfloat16 where the processor does not
+multiply matrices, with fewer multiplications, see winograd_utils.
 
 Those of other filters in bfloat16, for outputs of some 9 to 17 rows and not too many channels, as
-convolutions themselves, in which batch and channels change places: 1.1 to 3 times as fast, on a
-processor that does not.
+convolutions themselves, in which batch and channels change places: 1.1 to 3 times as fast, on such
+a processor.
 
 Those of rectifiers in bfloat16 as integers: TensorFlow turns each number into float32 and back.
 

@@ -9,11 +9,13 @@ After Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (1509.09
 Over all tiles and channels the middle is 36 matrix products; what B and A do to the rows of images,
 and then to their columns, is a matrix product for each.
 """
+import collections
 import math
 import statistics
 
 import numpy as np
 
+from images.utils import device_utils
 from images.utils.tf1 import tf
 
 # With the points 0, 1, -1, 2, -2 and infinity.
@@ -42,6 +44,19 @@ _POINTS, _TILE = _A.shape
 _G_OF_BOTH_SIDES = np.kron(_G, _G)
 
 
+# What a convolution needs for a processor to gain by gradients(), by measurement in batches of 16.
+_Needs = collections.namedtuple('_Needs', [
+    'channels',  # times those that float32 needs
+    'filled',    # which share of their tiles the outputs fill
+    'pixels',    # of an output
+])
+_NEEDS = {
+    tf.float32: _Needs(channels=1, filled=1 / 2, pixels=1),
+    # Where a processor multiplies matrices of it, as Intel's with AMX do, nothing is gained.
+    tf.bfloat16: _Needs(channels=4, filled=4 / 5, pixels=12 * 12),
+}
+
+
 def is_faster(images, filters, size, *, channels_times=1):
   """Return whether a processor gains by gradients() of a convolution without strides.
 
@@ -49,16 +64,19 @@ def is_faster(images, filters, size, *, channels_times=1):
   outputs do not fill half of their tiles nothing is left to gain.
 
   Args:
-    images: tensor [batch, height, width, channels].
+    images: float32 or bfloat16 tensor [batch, height, width, channels]; with others nothing gains.
     filters: four integers, the shape of the filters.
     size: height and width of the outputs.
     channels_times: of the channels that gradients() gain by; 1.5 for convolution().
   """
-  channels = statistics.harmonic_mean(filters[2:])
+  needs = _NEEDS.get(images.dtype)
+  if not needs or images.dtype == tf.bfloat16 and 'amx_bf16' in device_utils.cpu_flags():
+    return False
+  channels, pixels = statistics.harmonic_mean(filters[2:]), math.prod(size)
   in_tiles = math.prod(_TILE * tiles for tiles in _tiles(size))
-  return (images.dtype == tf.float32 and list(filters[:2]) == [3, 3]
-          and 2 * math.prod(size) >= in_tiles
-          and channels >= channels_times * max(72, 2.5 * max(size)))
+  return (list(filters[:2]) == [3, 3]
+          and pixels >= max(needs.pixels, needs.filled * in_tiles)
+          and channels >= channels_times * needs.channels * max(72, 2.5 * max(size)))
 
 
 @tf.custom_gradient
@@ -81,10 +99,13 @@ def convolution(images, filters):
 def gradients(images, filters, gradient, padding):
   """Return the gradients of a convolution without strides, as exact as convolution().
 
+  Those of bfloat16 are computed in float32.
+
   Args:
-    images: float32 tensor [batch, height, width, channels]; only the batch may be unknown.
-    filters: float32 tensor [3, 3, channels, depth].
-    gradient: float32 tensor [batch, rows, columns, depth], of the outputs.
+    images: float32 or bfloat16 tensor [batch, height, width, channels]; only the batch may be
+      unknown.
+    filters: tensor of the same type, [3, 3, channels, depth].
+    gradient: tensor of the same type, [batch, rows, columns, depth], of the outputs.
     padding: two integers, the rows of zeros above the images and the columns left of them.
 
   Returns:
@@ -99,11 +120,13 @@ def gradients(images, filters, gradient, padding):
   of_weights = tf.matmul(_to_points(images, *seen), of_points, transpose_a=True)
   of_filters = tf.matmul(_G_OF_BOTH_SIDES, tf.reshape(of_weights, [_POINTS**2, -1]),
                          transpose_a=True)
-  return of_images, tf.reshape(of_filters, filters.shape)
+  of_filters = tf.reshape(of_filters, filters.shape)
+  return tf.cast(of_images, images.dtype), tf.cast(of_filters, filters.dtype)
 
 
 def _weights(filters):
-  """Return G g G^T, [points * points, channels, depth]."""
+  """Return G g G^T in float32, [points * points, channels, depth]."""
+  filters = tf.cast(filters, tf.float32)
   weights = tf.matmul(_G_OF_BOTH_SIDES, tf.reshape(filters, [9, -1]))
   return tf.reshape(weights, [_POINTS**2, *filters.shape[2:]])
 
@@ -136,8 +159,9 @@ def _at_tiles(matrix, tiles, size, first):
 def _to_points(pixels, down, across):
   """Return what matrices at all tiles make of pixels [batch, height, width, channels].
 
-  Its shape is [points * points, tiles * batch, channels].
+  It is float32 [points * points, tiles * batch, channels].
   """
+  pixels = tf.cast(pixels, tf.float32)
   width, channels = pixels.shape[2:]
   net = tf.matmul(down, tf.reshape(pixels, [-1, down.shape[1], width * channels]))
   net = tf.reshape(net, [-1, _POINTS, len(down) // _POINTS, width, channels])

@@ -102,6 +102,7 @@ def test_reuse(training):
     ({'data_format': 'NCHW'}, True),
     ({'data_format': 'NHWC'}, False),
     ({'dtype': tf.bfloat16}, True),
+    ({'dtype': tf.bfloat16, 'images': (2, 12, 12, 440), 'channels': 440}, True),
 ])
 def test_which_layers_take_fewer_multiplications_or_are_products(case, is_convolution, training):
   with tf.Graph().as_default(), training():

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from images.utils import winograd_utils
+from images.utils import device_utils, winograd_utils
 from images.utils.tf1 import tf
 
 
@@ -77,10 +77,23 @@ def test_convolution():
     ((5, 6), (900, 900), 1, False), ((1, 1), (900, 900), 1, False), ((8, 5), (72, 72), 1, True),
     ((56, 56), (140, 140), 1, True), ((7, 7), (72, 72), 1.5, False),
     ((7, 7), (108, 108), 1.5, True)])
-def test_where_a_processor_gains(size, channels, times, expected):
+def test_where_a_processor_gains_in_float32(size, channels, times, expected):
   with tf.Graph().as_default():
-    for dtype, kernel, gains in [(tf.float32, (3, 3), expected), (tf.bfloat16, (3, 3), False),
+    for dtype, kernel, gains in [(tf.float32, (3, 3), expected), (tf.float16, (3, 3), False),
                                  (tf.float32, (3, 1), False), (tf.float32, (5, 5), False)]:
       images = tf.zeros([1, 1, 1, 1], dtype)
       assert winograd_utils.is_faster(images, [*kernel, *channels], size,
                                       channels_times=times) == gains
+
+
+@pytest.mark.parametrize(('size', 'channels', 'expected'), [
+    ((12, 12), (288, 288), True), ((12, 12), (287, 288), False), ((11, 13), (900, 900), False),
+    ((14, 14), (900, 900), False), ((29, 28), (290, 290), True), ((29, 28), (289, 289), False),
+    ((26, 26), (288, 288), True), ((8, 16), (900, 900), False)])
+def test_where_a_processor_gains_in_bfloat16(size, channels, expected, monkeypatch):
+  with tf.Graph().as_default():
+    images = tf.zeros([1, 1, 1, 1], tf.bfloat16)
+    for words, gains in [({'avx512_bf16'}, expected), ({'avx512_bf16', 'amx_bf16'}, False)]:
+      monkeypatch.setattr(device_utils, 'cpu_flags', lambda words=words: words)
+      assert winograd_utils.is_faster(images, [3, 3, *channels], size) == gains
+      assert not winograd_utils.is_faster(images, [3, 1, *channels], size)
