@@ -43,7 +43,6 @@ _A = np.array([
 _POINTS, _TILE = _A.shape
 _G_OF_BOTH_SIDES = np.kron(_G, _G)
 
-
 # What a convolution needs for a processor to gain by gradients(), by measurement in batches of 16.
 _Needs = collections.namedtuple('_Needs', [
     'channels',  # times those that float32 needs
