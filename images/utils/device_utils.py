@@ -75,6 +75,11 @@ def cpu_flags():
   return words
 
 
+def multiplies_matrices(dtype):
+  """Return whether the processor has a matrix unit for `dtype`: AMX, as Intel's, for bfloat16."""
+  return dtype == tf.bfloat16 and 'amx_bf16' in cpu_flags()
+
+
 def accelerator():
   """Return the device string of this process's GPU, the only one it sees; None without one."""
   return '/gpu:0' if tf.config.list_physical_devices('GPU') else None

@@ -46,7 +46,7 @@ _LARGEST = {
     tf.bfloat16: _Largest(images=14 * 14, filters=14 * 14, sums=8 * 8, strided=8 * 8,
                           exchanged=17 * 17),
 }
-# In bfloat16 where a processor multiplies matrices of it, as Intel's with AMX do.
+# In bfloat16 with a matrix unit.
 _LARGEST_OF_AMX = _Largest(images=14 * 14, filters=_ANY, sums=14 * 14, strided=17 * 17,
                            exchanged=0)
 _NONE = _Largest(0, 0, 0, 0, 0)
@@ -84,7 +84,7 @@ def _gradients(convolution, gradient):
 
 
 def _largest(dtype):
-  if dtype == tf.bfloat16 and 'amx_bf16' in device_utils.cpu_flags():
+  if device_utils.multiplies_matrices(dtype):
     return _LARGEST_OF_AMX
   return _LARGEST.get(dtype, _NONE)
 

@@ -51,7 +51,7 @@ _Needs = collections.namedtuple('_Needs', [
 ])
 _NEEDS = {
     tf.float32: _Needs(channels=1, filled=1 / 2, pixels=1),
-    # Where a processor multiplies matrices of it, as Intel's with AMX do, nothing is gained.
+    # With a matrix unit nothing is gained.
     tf.bfloat16: _Needs(channels=4, filled=4 / 5, pixels=12 * 12),
 }
 
@@ -69,7 +69,7 @@ def is_faster(images, filters, size, *, channels_times=1):
     channels_times: of the channels that gradients() gain by; 1.5 for convolution().
   """
   needs = _NEEDS.get(images.dtype)
-  if not needs or images.dtype == tf.bfloat16 and 'amx_bf16' in device_utils.cpu_flags():
+  if not needs or device_utils.multiplies_matrices(images.dtype):
     return False
   channels, pixels = statistics.harmonic_mean(filters[2:]), math.prod(size)
   in_tiles = math.prod(_TILE * tiles for tiles in _tiles(size))

@@ -89,6 +89,14 @@ def test_the_words_of_this_processor():
     assert (word in device_utils.cpu_flags()) == (word in text.split())
 
 
+@pytest.mark.parametrize(('words', 'dtype', 'expected'), [
+    ({'amx_bf16'}, tf.bfloat16, True), ({'amx_bf16'}, tf.float32, False),
+    ({'avx512_bf16'}, tf.bfloat16, False)])
+def test_a_matrix_unit(words, dtype, expected, monkeypatch):
+  monkeypatch.setattr(device_utils, 'cpu_flags', lambda: words)
+  assert device_utils.multiplies_matrices(dtype) == expected
+
+
 @pytest.mark.parametrize(('local_rank', 'gpus', 'own'), [
     (0, 0, None), (0, 4, 0), (3, 4, 3), (3, 1, 0)])
 def test_gpu(monkeypatch, local_rank, gpus, own):
