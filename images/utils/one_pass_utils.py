@@ -1,19 +1,25 @@
 """Several operations on each number of a large tensor, in one pass over memory.
 
-A processor takes longer to read and write such tensors than to compute what is asked of each
-number. TensorFlow's operations do so one after the other; XLA compiles them to one loop, which
-makes the same numbers.
+Some processors take longer to read and write such tensors than to compute what is asked of each
+number. TensorFlow's operations do so one after the other, mostly in place; XLA compiles them to
+one loop, which makes the same numbers, in new memory.
 """
 from images.utils import device_utils
 from images.utils.tf1 import tf
 
 # Numbers in a tensor from which on a processor gains, by measurement.
 _LARGE = 2**21
+# Whose processors gain in float32 too.
+_VENDOR = 'GenuineIntel'
 
 
 def is_faster(tensor):
-  """Return whether a processor gains by what is here, for tensors of the size of `tensor`."""
-  return not device_utils.accelerator() and (tensor.shape.num_elements() or 0) >= _LARGE
+  """Return whether a processor gains by what is here, for tensors like `tensor`.
+
+  In float32 new memory takes others than Intel's longer than one pass saves.
+  """
+  return (not device_utils.accelerator() and (tensor.shape.num_elements() or 0) >= _LARGE
+          and (tensor.dtype != tf.float32 or _VENDOR in device_utils.cpu_flags()))
 
 
 def _in_one_pass(function):

@@ -57,8 +57,14 @@ def test_one_function_for_all_of_the_same_shape():
     ([16, 14, 14, 1024], True), ([2**21], True), ([2**21 - 1], False), ([None, 56, 56, 256], False),
 ])
 def test_where_a_processor_gains(shape, expected, monkeypatch):
+  for vendor, in_float32_too in [('GenuineIntel', expected), ('AuthenticAMD', False)]:
+    monkeypatch.setattr(device_utils, 'cpu_flags', lambda words=(vendor, 'avx2'): set(words))
+    assert one_pass_utils.is_faster(placeholder(tf.float32, shape)) == in_float32_too
+    assert one_pass_utils.is_faster(placeholder(tf.bfloat16, shape)) == expected
+  monkeypatch.setattr(device_utils, 'accelerator', lambda: '/gpu:0')
+  assert not one_pass_utils.is_faster(placeholder(tf.bfloat16, shape))
+
+
+def placeholder(dtype, shape):
   with tf.Graph().as_default():
-    tensor = tf.placeholder(tf.float32, shape)
-    assert one_pass_utils.is_faster(tensor) == expected
-    monkeypatch.setattr(device_utils, 'accelerator', lambda: '/gpu:0')
-    assert not one_pass_utils.is_faster(tensor)
+    return tf.placeholder(dtype, shape)
