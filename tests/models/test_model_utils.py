@@ -205,6 +205,7 @@ def test_what_bits_make_of_what_is_not_a_number(rectifier, expected):
 ])
 def test_which_sums_are_rectified_in_one_pass(shape, is_training, gpu, in_one_pass, monkeypatch):
   monkeypatch.setattr(device_utils, 'accelerator', lambda: gpu)
+  monkeypatch.setattr(device_utils, 'cpu_flags', lambda: {'GenuineIntel'})
   with tf.Graph().as_default() as graph, slim.arg_scope([slim.batch_norm], is_training=is_training):
     net, twin = model_utils.rectified_sum(tf.zeros(shape), tf.zeros(shape))
     assert net.shape == twin.shape == shape
