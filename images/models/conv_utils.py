@@ -122,7 +122,7 @@ def _both(sides):
 def _takes_fewer_multiplications(inputs, num_outputs, kernel_size, padding, **_):
   filters = [*_both(kernel_size), inputs.shape[3], num_outputs]
   return (padding == 'SAME' and inputs.dtype == tf.float32
-          and winograd_utils.is_faster(inputs, filters, inputs.shape[1:3], channels_times=1.5))
+          and winograd_utils.is_faster(inputs, filters, inputs.shape[1:3], forward=True))
 
 
 def _has_few_channels(inputs, num_outputs, kernel_size, normalizer_fn, normalizer_params, **_):

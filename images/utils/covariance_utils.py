@@ -8,6 +8,7 @@ whose variance is the diagonal of W^T cov(u) W. To normalize them is then a conv
 and x is never there: a processor, which takes longer to read and write many channels several times
 than to multiply few with each other, saves most of the time of batch norm, and its memory.
 """
+from images.utils import product_utils
 from images.utils.tf1 import tf
 
 # Numbers in the outputs from which on a processor gains, by measurement with batches of 16.
@@ -80,9 +81,8 @@ def _affine(inputs, filters, bias):
     of_inputs = tf.raw_ops.Conv2DBackpropInput(
         input_sizes=tf.shape(inputs), filter=filters, out_backprop=of_outputs,
         strides=[1, 1, 1, 1], padding='VALID')
-    pixels = _pixels(of_outputs)
-    of_filters = tf.matmul(_pixels(inputs), pixels, transpose_a=True)
-    return of_inputs, tf.reshape(of_filters, filters.shape), _sum(pixels)[0]
+    of_filters = product_utils.gradient_of_filters(inputs, filters, of_outputs)
+    return of_inputs, of_filters, _sum(_pixels(of_outputs))[0]
 
   return _convolve(inputs, filters, bias), gradient
 

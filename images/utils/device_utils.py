@@ -80,6 +80,15 @@ def multiplies_matrices(dtype):
   return dtype == tf.bfloat16 and 'amx_bf16' in cpu_flags()
 
 
+def has_short_vectors():
+  """Return whether the processor has AVX2, and not AVX-512.
+
+  With AVX2 oneDNN's gradients of filters are slow, and its products do not pack their factors: rows
+  a multiple of some KB apart then take each other's place in the cache.
+  """
+  return 'avx2' in cpu_flags() and 'avx512bw' not in cpu_flags()
+
+
 def accelerator():
   """Return the device string of this process's GPU, the only one it sees; None without one."""
   return '/gpu:0' if tf.config.list_physical_devices('GPU') else None

@@ -10,6 +10,10 @@ bfloat16 where the processor multiplies matrices.
 Those of 3 x 3 filters in float32, and of many channels in bfloat16 where the processor does not
 multiply matrices, with fewer multiplications, see winograd_utils.
 
+Those of other filters in float32 on a processor with AVX2 and without AVX-512, where oneDNN takes
+up to five times as long for filters as for images, as sums of products: for outputs of up to 17
+rows, 36 with strides.
+
 Those of other filters in bfloat16, for outputs of some 9 to 17 rows and not too many channels, as
 convolutions themselves, in which batch and channels change places: 1.1 to 3 times as fast, on such
 a processor.
@@ -35,6 +39,7 @@ from images.utils.tf1 import tf
 # measurement with batches of 16.
 _Largest = collections.namedtuple('_Largest', [
     'images',     # of images as a product, where the convolution is one itself
+    'narrowed',   # the same, where outputs have no more channels than images
     'filters',    # of filters, there
     'sums',       # of other filters: for each of their positions a sum over pixels
     'strided',    # the same, of filters with strides
@@ -42,14 +47,18 @@ _Largest = collections.namedtuple('_Largest', [
 ])
 _ANY = sys.maxsize
 _LARGEST = {
-    tf.float32: _Largest(images=product_utils.LARGE, filters=_ANY, sums=0, strided=0, exchanged=0),
-    tf.bfloat16: _Largest(images=14 * 14, filters=14 * 14, sums=8 * 8, strided=8 * 8,
-                          exchanged=17 * 17),
+    tf.float32: _Largest(images=product_utils.LARGE, narrowed=product_utils.LARGE, filters=_ANY,
+                         sums=0, strided=0, exchanged=0),
+    tf.bfloat16: _Largest(images=14 * 14, narrowed=14 * 14, filters=14 * 14, sums=8 * 8,
+                          strided=8 * 8, exchanged=17 * 17),
 }
 # In bfloat16 with a matrix unit.
-_LARGEST_OF_AMX = _Largest(images=14 * 14, filters=_ANY, sums=14 * 14, strided=17 * 17,
-                           exchanged=0)
-_NONE = _Largest(0, 0, 0, 0, 0)
+_LARGEST_OF_AMX = _Largest(images=14 * 14, narrowed=14 * 14, filters=_ANY, sums=14 * 14,
+                           strided=17 * 17, exchanged=0)
+# In float32 with AVX2, by which oneDNN's gradients of filters are slow.
+_LARGEST_OF_AVX2 = _Largest(images=product_utils.LARGE, narrowed=_ANY, filters=_ANY, sums=17 * 17,
+                            strided=36 * 36, exchanged=0)
+_NONE = _Largest(0, 0, 0, 0, 0, 0)
 # Channels for each row of outputs from which sums take less than exchanged convolutions.
 _DEEP = 20
 
@@ -86,11 +95,15 @@ def _gradients(convolution, gradient):
 def _largest(dtype):
   if device_utils.multiplies_matrices(dtype):
     return _LARGEST_OF_AMX
+  if dtype == tf.float32 and device_utils.has_short_vectors():
+    return _LARGEST_OF_AVX2
   return _LARGEST.get(dtype, _NONE)
 
 
 def _gradient_of_images(images, filters, gradient, attributes, pixels):
-  if _is_product(images, filters, attributes) and pixels <= _largest(gradient.dtype).images:
+  largest, (channels, depth) = _largest(gradient.dtype), filters.shape.as_list()[2:]
+  if _is_product(images, filters, attributes) and pixels <= (
+      largest.images if channels < depth else largest.narrowed):
     return product_utils.gradient_of_images(images, filters, gradient)
   return tf.raw_ops.Conv2DBackpropInput(
       input_sizes=tf.shape(images), filter=filters, out_backprop=gradient, **attributes)

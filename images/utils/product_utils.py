@@ -2,6 +2,7 @@
 
 The pixels of all images, or the images, are the rows of one matrix.
 """
+from images.utils import device_utils
 from images.utils.tf1 import tf
 
 # The largest outputs, in pixels of an image, where on a processor gains, by measurement with
@@ -53,6 +54,10 @@ def gradient_of_images(images, filters, gradient):
 
 def gradient_of_filters(images, filters, gradient):
   """Return the gradient of the filters, a tensor like these; arguments of gradient_of_images()."""
+  if _has_colliding_rows(filters, gradient):
+    return tf.raw_ops.Conv2DBackpropFilter(
+        input=images, filter_sizes=filters.shape, out_backprop=gradient, strides=[1, 1, 1, 1],
+        padding='VALID')
   channels, depth = filters.shape[:3].num_elements(), filters.shape[3]
   factors = rows(images, channels), rows(gradient, depth)
   # In float32 up to a quarter faster with fewer rows than columns, but for those of one pixel.
@@ -61,6 +66,16 @@ def gradient_of_filters(images, filters, gradient):
   else:
     product = tf.matmul(*factors, transpose_a=True)
   return tf.reshape(product, filters.shape)
+
+
+def _has_colliding_rows(filters, gradient):
+  """Return whether a convolution makes the gradient of 1 x 1 filters faster than a product.
+
+  It does where oneDNN does not pack rows of a multiple of 2 KB, for which few channels are no gain.
+  """
+  few, many = sorted(filters.shape.as_list()[2:])
+  return (device_utils.has_short_vectors() and filters.shape[:2] == [1, 1] != gradient.shape[1:3]
+          and many % 512 == 0 and few < 384)
 
 
 def rows(tensor, length):

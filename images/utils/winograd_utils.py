@@ -41,22 +41,25 @@ _A = np.array([
     [1, -2, 4, -8],
     [0, 0, 0, 1]], np.float32)
 _POINTS, _TILE = _A.shape
-_G_OF_BOTH_SIDES = np.kron(_G, _G)
 
-# What a convolution needs for a processor to gain by gradients(), by measurement in batches of 16.
+# What a convolution needs for a processor to gain, by measurement in batches of 16.
 _Needs = collections.namedtuple('_Needs', [
-    'channels',  # times those that float32 needs
+    'channels',  # of images and outputs
+    'of_row',    # for each row of outputs, or column
     'filled',    # which share of their tiles the outputs fill
     'pixels',    # of an output
 ])
-_NEEDS = {
-    tf.float32: _Needs(channels=1, filled=1 / 2, pixels=1),
+_FORWARD = _Needs(channels=108, of_row=3.75, filled=1 / 2, pixels=1)
+_BACKWARD = {
+    tf.float32: _Needs(channels=72, of_row=2.5, filled=1 / 2, pixels=1),
     # With a matrix unit nothing is gained.
-    tf.bfloat16: _Needs(channels=4, filled=4 / 5, pixels=12 * 12),
+    tf.bfloat16: _Needs(channels=288, of_row=10, filled=4 / 5, pixels=12 * 12),
 }
+# Of float32 where oneDNN's own are slow.
+_BACKWARD_OF_AVX2 = _Needs(channels=64, of_row=0.5, filled=1 / 2, pixels=1)
 
 
-def is_faster(images, filters, size, *, channels_times=1):
+def is_faster(images, filters, size, *, forward=False):
   """Return whether a processor gains by gradients() of a convolution without strides.
 
   The tiles of larger images take their matrices longer, which more channels make up for. Where
@@ -66,16 +69,18 @@ def is_faster(images, filters, size, *, channels_times=1):
     images: float32 or bfloat16 tensor [batch, height, width, channels]; with others nothing gains.
     filters: four integers, the shape of the filters.
     size: height and width of the outputs.
-    channels_times: of the channels that gradients() gain by; 1.5 for convolution().
+    forward: bool, whether it gains by convolution() as well.
   """
-  needs = _NEEDS.get(images.dtype)
-  if not needs or device_utils.multiplies_matrices(images.dtype):
+  if images.dtype not in _BACKWARD or device_utils.multiplies_matrices(images.dtype):
     return False
+  needs = _FORWARD if forward else _BACKWARD[images.dtype]
+  if not forward and images.dtype == tf.float32 and device_utils.has_short_vectors():
+    needs = _BACKWARD_OF_AVX2
   channels, pixels = statistics.harmonic_mean(filters[2:]), math.prod(size)
   in_tiles = math.prod(_TILE * tiles for tiles in _tiles(size))
   return (list(filters[:2]) == [3, 3]
           and pixels >= max(needs.pixels, needs.filled * in_tiles)
-          and channels >= channels_times * needs.channels * max(72, 2.5 * max(size)))
+          and channels >= max(needs.channels, needs.of_row * max(size)))
 
 
 @tf.custom_gradient
@@ -117,17 +122,24 @@ def gradients(images, filters, gradient, padding):
   of_points = _to_points(gradient, *made)
   of_images = _from_points(tf.matmul(of_points, _weights(filters), transpose_b=True), *seen)
   of_weights = tf.matmul(_to_points(images, *seen), of_points, transpose_a=True)
-  of_filters = tf.matmul(_G_OF_BOTH_SIDES, tf.reshape(of_weights, [_POINTS**2, -1]),
-                         transpose_a=True)
-  of_filters = tf.reshape(of_filters, filters.shape)
+  of_filters = tf.reshape(_on_both_sides(_G.T, of_weights), filters.shape)
   return tf.cast(of_images, images.dtype), tf.cast(of_filters, filters.dtype)
 
 
 def _weights(filters):
   """Return G g G^T in float32, [points * points, channels, depth]."""
-  filters = tf.cast(filters, tf.float32)
-  weights = tf.matmul(_G_OF_BOTH_SIDES, tf.reshape(filters, [9, -1]))
+  weights = _on_both_sides(_G, tf.cast(filters, tf.float32))
   return tf.reshape(weights, [_POINTS**2, *filters.shape[2:]])
+
+
+def _on_both_sides(matrix, tensor):
+  """Return M X M^T for each square X of the first numbers of `tensor`; of the same order."""
+  size = matrix.shape[1]
+  if device_utils.has_short_vectors():
+    # In two products, each of fewer rows, as they are far apart.
+    net = tf.matmul(matrix, tf.reshape(tensor, [size, -1]))
+    return tf.matmul(matrix, tf.reshape(net, [len(matrix), size, -1]))
+  return tf.matmul(np.kron(matrix, matrix), tf.reshape(tensor, [size**2, -1]))
 
 
 def _tiles(size):
@@ -162,16 +174,31 @@ def _to_points(pixels, down, across):
   """
   pixels = tf.cast(pixels, tf.float32)
   width, channels = pixels.shape[2:]
+  tiles = [len(matrix) // _POINTS for matrix in (down, across)]
   net = tf.matmul(down, tf.reshape(pixels, [-1, down.shape[1], width * channels]))
-  net = tf.reshape(net, [-1, _POINTS, len(down) // _POINTS, width, channels])
-  net = tf.reshape(tf.transpose(net, [1, 3, 2, 0, 4]), [_POINTS, width, -1])
-  return tf.reshape(tf.matmul(across, net), [_POINTS**2, -1, channels])
+  if device_utils.has_short_vectors():
+    # Many products of rows that are side by side, instead of few whose rows are far apart.
+    net = tf.matmul(across, tf.reshape(net, [-1, width, channels]))
+    net = tf.reshape(net, [-1, _POINTS, tiles[0], _POINTS, tiles[1], channels])
+    net = tf.transpose(net, [1, 3, 0, 2, 4, 5])
+  else:
+    net = tf.reshape(net, [-1, _POINTS, tiles[0], width, channels])
+    net = tf.reshape(tf.transpose(net, [1, 3, 2, 0, 4]), [_POINTS, width, -1])
+    net = tf.matmul(across, net)
+  return tf.reshape(net, [_POINTS**2, -1, channels])
 
 
 def _from_points(net, down, across):
   """Return what the transposed matrix of _to_points() makes of its result."""
   width, channels = across.shape[1], net.shape[2]
-  net = tf.matmul(across, tf.reshape(net, [_POINTS, len(across), -1]), transpose_a=True)
-  net = tf.reshape(net, [_POINTS, width, len(down) // _POINTS, -1, channels])
-  net = tf.reshape(tf.transpose(net, [3, 0, 2, 1, 4]), [-1, len(down), width * channels])
+  tiles = [len(matrix) // _POINTS for matrix in (down, across)]
+  if device_utils.has_short_vectors():
+    net = tf.reshape(net, [_POINTS, _POINTS, -1, *tiles, channels])
+    net = tf.reshape(tf.transpose(net, [2, 0, 3, 1, 4, 5]), [-1, len(across), channels])
+    net = tf.matmul(across, net, transpose_a=True)
+  else:
+    net = tf.matmul(across, tf.reshape(net, [_POINTS, len(across), -1]), transpose_a=True)
+    net = tf.reshape(net, [_POINTS, width, tiles[0], -1, channels])
+    net = tf.transpose(net, [3, 0, 2, 1, 4])
+  net = tf.reshape(net, [-1, len(down), width * channels])
   return tf.reshape(tf.matmul(down, net, transpose_a=True), [-1, down.shape[1], width, channels])

@@ -97,6 +97,13 @@ def test_a_matrix_unit(words, dtype, expected, monkeypatch):
   assert device_utils.multiplies_matrices(dtype) == expected
 
 
+@pytest.mark.parametrize(('words', 'expected'), [
+    ({'avx', 'avx2'}, True), ({'avx2', 'avx512f', 'avx512bw'}, False), ({'neon'}, False)])
+def test_short_vectors(words, expected, monkeypatch):
+  monkeypatch.setattr(device_utils, 'cpu_flags', lambda: words)
+  assert device_utils.has_short_vectors() == expected
+
+
 @pytest.mark.parametrize(('local_rank', 'gpus', 'own'), [
     (0, 0, None), (0, 4, 0), (3, 4, 3), (3, 1, 0)])
 def test_gpu(monkeypatch, local_rank, gpus, own):

@@ -196,6 +196,37 @@ def test_which_are_products_where_a_processor_multiplies_matrices(dtype, case, o
     np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize(('dtype', 'case', 'own'), [
+    (tf.float32, {'size': (17, 17)}, {'Input'}),
+    (tf.float32, {'size': (18, 17)}, {'Input', 'Filter'}),
+    (tf.float32, {'kernel': (1, 7), 'size': (14, 17)}, {'Input'}),
+    (tf.float32, {'strides': 2, 'size': (71, 72)}, {'Input'}),
+    (tf.float32, {'strides': 2, 'size': (73, 72)}, {'Input', 'Filter'}),
+    (tf.float32, {'strides': (1, 2), 'kernel': (4, 3), 'size': (36, 35)}, {'Input'}),
+    (tf.float32, {'kernel': (1, 1), 'size': (8, 8)}, set()),
+    (tf.float32, {'kernel': (1, 1), 'size': (8, 8), 'channels': (5, 512)}, {'Filter'}),
+    (tf.float32, {'kernel': (1, 1), 'size': (57, 56), 'channels': (5, 5)}, set()),
+    (tf.float32, {'kernel': (1, 1), 'size': (9, 8), 'channels': (4, 5)}, {'Input'}),
+    (tf.bfloat16, {'size': (18, 18)}, {'Input', 'Filter'}),
+    (tf.bfloat16, {'strides': 2, 'size': (36, 36)}, {'Input', 'Filter'}),
+])
+def test_which_are_products_with_avx2(dtype, case, own, words):
+  words.add('avx2')
+  found, own_found = gradients_in(dtype, case)
+  assert own_found == own
+  for ours, theirs in zip(found, expected_of(case)):
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_which_gradients_take_fewer_multiplications_with_avx2(words):
+  words.add('avx2')
+  for size, channels, multiplies_less in [((35, 34), 64, True), ((35, 34), 63, False)]:
+    with tf.Graph().as_default():
+      with gradient_utils.fast_gradients():
+        build(tf.float32, size, channels=(channels, channels))
+      assert ('BatchMatMulV2' in kinds()) == multiplies_less
+
+
 @pytest.mark.parametrize('shape', [[None, None, None, 3], [2, 4, 4, 6], [2, 4, 4, None]])
 def test_images_of_unknown_size_or_in_groups(shape):
   with tf.Graph().as_default():

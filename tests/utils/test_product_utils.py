@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from images.utils import product_utils
+from images.utils import device_utils, product_utils
 from images.utils.tf1 import tf
 
 
@@ -29,6 +29,36 @@ def test_the_convolution_and_its_gradients(channels, depth, is_flipped):
         [[outputs, *gradients], expected], {images: integers(7, 3, 2, channels)})):
       assert np.count_nonzero(numbers) > numbers.size / 3
       np.testing.assert_array_equal(ours, numbers)
+
+
+@pytest.mark.parametrize(('words', 'size', 'channels', 'is_convolution'), [
+    ({'avx2'}, (2, 1), (3, 512), True),
+    ({'avx2'}, (2, 1), (1024, 383), True),
+    ({'avx2'}, (2, 1), (384, 512), False),
+    ({'avx2'}, (2, 1), (3, 511), False),
+    ({'avx2'}, (1, 1), (3, 512), False),
+    ({'avx2', 'avx512bw'}, (2, 1), (3, 512), False),
+])
+def test_where_the_gradient_of_filters_is_a_convolution(
+    words, size, channels, is_convolution, monkeypatch):
+  monkeypatch.setattr(device_utils, 'cpu_flags', lambda: words)
+  images, of_outputs = integers(3, *size, channels[0]), integers(3, *size, channels[1])
+  with tf.Graph().as_default() as graph, tf.Session() as session:
+    gradient = product_utils.gradient_of_filters(
+        tf.constant(images), tf.zeros([1, 1, *channels]), tf.constant(of_outputs))
+    assert is_convolution == any(op.type == 'Conv2DBackpropFilter' for op in graph.get_operations())
+    np.testing.assert_array_equal(
+        session.run(gradient)[0, 0], np.einsum('nhwc,nhwd->cd', images, of_outputs))
+
+
+def test_the_gradient_of_filters_that_see_all_of_an_image_is_a_product(monkeypatch):
+  monkeypatch.setattr(device_utils, 'cpu_flags', lambda: {'avx2'})
+  images, of_outputs = integers(3, 2, 1, 5), integers(3, 1, 1, 512)
+  with tf.Graph().as_default(), tf.Session() as session:
+    gradient = product_utils.gradient_of_filters(
+        tf.constant(images), tf.zeros([2, 1, 5, 512]), tf.constant(of_outputs))
+    np.testing.assert_array_equal(
+        session.run(gradient), np.einsum('nhwc,nijd->hwcd', images, of_outputs))
 
 
 @pytest.mark.parametrize(('images', 'filters', 'dtype', 'expected'), [

@@ -23,6 +23,13 @@ def expected_gradients(images, filters, gradient, padding):
   return of_padded[:, padding[0]:, padding[1]:][:, :height, :width], of_filters
 
 
+@pytest.fixture(params=['avx2', 'avx512bw'])
+def vectors(request, monkeypatch):
+  """Make the processor one of the two kinds that what is computed in between differs for."""
+  monkeypatch.setattr(device_utils, 'cpu_flags', lambda: {'avx2', request.param})
+
+
+@pytest.mark.usefixtures('vectors')
 @pytest.mark.parametrize(('size', 'padding'), [
     ((8, 8), 'SAME'), ((7, 13), 'SAME'), ((1, 2), 'SAME'), ((9, 6), 'VALID'), ((3, 3), 'VALID'),
     ((3, 14), 'VALID')])
@@ -56,6 +63,7 @@ def test_gradients_wait_for_their_turn():
           session.run(op)
 
 
+@pytest.mark.usefixtures('vectors')
 def test_convolution():
   numbers = np.random.default_rng(2)
   images, filters, factors = [numbers.normal(size=shape).astype(np.float32) for shape in (
@@ -71,19 +79,36 @@ def test_convolution():
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
 
 
-@pytest.mark.parametrize(('size', 'channels', 'times', 'expected'), [
-    ((28, 6), (72, 72), 1, True), ((28, 6), (71, 72), 1, False), ((6, 28), (60, 90), 1, True),
-    ((29, 6), (72, 72), 1, False), ((2, 4), (72, 72), 1, True), ((2, 3), (900, 900), 1, False),
-    ((5, 6), (900, 900), 1, False), ((1, 1), (900, 900), 1, False), ((8, 5), (72, 72), 1, True),
-    ((56, 56), (140, 140), 1, True), ((7, 7), (72, 72), 1.5, False),
-    ((7, 7), (108, 108), 1.5, True)])
-def test_where_a_processor_gains_in_float32(size, channels, times, expected):
+@pytest.mark.parametrize(('size', 'channels', 'forward', 'expected'), [
+    ((28, 6), (72, 72), False, True), ((28, 6), (71, 72), False, False),
+    ((6, 28), (60, 90), False, True), ((29, 6), (72, 72), False, False),
+    ((2, 4), (72, 72), False, True), ((2, 3), (900, 900), False, False),
+    ((5, 6), (900, 900), False, False), ((1, 1), (900, 900), False, False),
+    ((8, 5), (72, 72), False, True), ((56, 56), (140, 140), False, True),
+    ((7, 7), (107, 108), True, False), ((7, 7), (108, 108), True, True),
+    ((32, 7), (119, 119), True, False), ((32, 7), (120, 120), True, True)])
+def test_where_a_processor_gains_in_float32(size, channels, forward, expected, monkeypatch):
+  monkeypatch.setattr(device_utils, 'cpu_flags', lambda: {'avx2', 'avx512bw'})
   with tf.Graph().as_default():
     for dtype, kernel, gains in [(tf.float32, (3, 3), expected), (tf.float16, (3, 3), False),
                                  (tf.float32, (3, 1), False), (tf.float32, (5, 5), False)]:
       images = tf.zeros([1, 1, 1, 1], dtype)
       assert winograd_utils.is_faster(images, [*kernel, *channels], size,
-                                      channels_times=times) == gains
+                                      forward=forward) == gains
+
+
+@pytest.mark.parametrize(('size', 'channels', 'forward', 'expected'), [
+    ((7, 8), (64, 64), False, True), ((7, 8), (63, 64), False, False),
+    ((6, 128), (64, 64), False, True), ((130, 6), (64, 64), False, False),
+    ((2, 3), (900, 900), False, False), ((7, 7), (107, 108), True, False),
+    ((7, 7), (108, 108), True, True), ((29, 28), (108, 108), True, False)])
+def test_where_a_processor_with_avx2_gains_in_float32(
+    size, channels, forward, expected, monkeypatch):
+  monkeypatch.setattr(device_utils, 'cpu_flags', lambda: {'avx2'})
+  with tf.Graph().as_default():
+    assert winograd_utils.is_faster(
+        tf.zeros([1, 1, 1, 1]), [3, 3, *channels], size, forward=forward) == expected
+    assert not winograd_utils.is_faster(tf.zeros([1, 1, 1, 1], tf.bfloat16), [3, 3, 64, 64], (7, 8))
 
 
 @pytest.mark.parametrize(('size', 'channels', 'expected'), [
