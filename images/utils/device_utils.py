@@ -84,7 +84,7 @@ def has_short_vectors():
   """Return whether the processor has AVX2, and not AVX-512.
 
   With AVX2 oneDNN's gradients of filters are slow, and its products do not pack their factors: rows
-  a multiple of some KB apart then take each other's place in the cache.
+  a multiple of 4 KB apart then take each other's place in the cache.
   """
   return 'avx2' in cpu_flags() and 'avx512bw' not in cpu_flags()
 

@@ -71,11 +71,11 @@ def gradient_of_filters(images, filters, gradient):
 def _has_colliding_rows(filters, gradient):
   """Return whether a convolution makes the gradient of 1 x 1 filters faster than a product.
 
-  It does where oneDNN does not pack rows of a multiple of 2 KB, for which few channels are no gain.
+  It does where oneDNN does not pack rows of a multiple of 4 KB, as they are too few.
   """
   few, many = sorted(filters.shape.as_list()[2:])
   return (device_utils.has_short_vectors() and filters.shape[:2] == [1, 1] != gradient.shape[1:3]
-          and many % 512 == 0 and few < 384)
+          and many % 1024 == 0 and few < 384)
 
 
 def rows(tensor, length):

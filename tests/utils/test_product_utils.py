@@ -32,12 +32,12 @@ def test_the_convolution_and_its_gradients(channels, depth, is_flipped):
 
 
 @pytest.mark.parametrize(('words', 'size', 'channels', 'is_convolution'), [
-    ({'avx2'}, (2, 1), (3, 512), True),
-    ({'avx2'}, (2, 1), (1024, 383), True),
-    ({'avx2'}, (2, 1), (384, 512), False),
-    ({'avx2'}, (2, 1), (3, 511), False),
-    ({'avx2'}, (1, 1), (3, 512), False),
-    ({'avx2', 'avx512bw'}, (2, 1), (3, 512), False),
+    ({'avx2'}, (2, 1), (3, 1024), True),
+    ({'avx2'}, (2, 1), (2048, 383), True),
+    ({'avx2'}, (2, 1), (384, 1024), False),
+    ({'avx2'}, (2, 1), (3, 1536), False),
+    ({'avx2'}, (1, 1), (3, 1024), False),
+    ({'avx2', 'avx512bw'}, (2, 1), (3, 1024), False),
 ])
 def test_where_the_gradient_of_filters_is_a_convolution(
     words, size, channels, is_convolution, monkeypatch):
@@ -53,10 +53,10 @@ def test_where_the_gradient_of_filters_is_a_convolution(
 
 def test_the_gradient_of_filters_that_see_all_of_an_image_is_a_product(monkeypatch):
   monkeypatch.setattr(device_utils, 'cpu_flags', lambda: {'avx2'})
-  images, of_outputs = integers(3, 2, 1, 5), integers(3, 1, 1, 512)
+  images, of_outputs = integers(3, 2, 1, 5), integers(3, 1, 1, 1024)
   with tf.Graph().as_default(), tf.Session() as session:
     gradient = product_utils.gradient_of_filters(
-        tf.constant(images), tf.zeros([2, 1, 5, 512]), tf.constant(of_outputs))
+        tf.constant(images), tf.zeros([2, 1, 5, 1024]), tf.constant(of_outputs))
     np.testing.assert_array_equal(
         session.run(gradient), np.einsum('nhwc,nijd->hwcd', images, of_outputs))
 
