@@ -129,15 +129,18 @@ def test_batch_norm_is_that_of_slim(dtype, channels, is_training, gpu, computed_
                              atol=sums)
 
 
-@pytest.mark.parametrize(('shape', 'seen'), [
-    ((1, 3, 3), [1, 3, 3]), ((4, 7, 7), [49, 2, 2])])
-def test_batch_norm_in_blocks_of_four_pixels(shape, seen, monkeypatch):
+@pytest.mark.parametrize(('shape', 'channels', 'words', 'seen'), [
+    ((1, 3, 3), 3, {'avx2'}, [1, 3, 3]), ((4, 7, 7), 3, {'avx2'}, [49, 2, 2]),
+    ((4, 7, 7), 512, {'avx2', 'avx512bw'}, [49, 2, 2]), ((4, 7, 7), 512, {'avx2'}, [196, 1, 1]),
+    ((1, 3, 3), 1024, {'avx2'}, [9, 1, 1])])
+def test_batch_norm_in_blocks_of_few_pixels(shape, channels, words, seen, monkeypatch):
   monkeypatch.setattr(model_utils, '_LARGE', 27)
-  *found, _, _, blocks = _normalize(model_utils.batch_norm, tf.float32, 3, is_training=True,
+  monkeypatch.setattr(device_utils, 'cpu_flags', lambda: words)
+  *found, _, _, blocks = _normalize(model_utils.batch_norm, tf.float32, channels, is_training=True,
                                     shape=shape)
   assert blocks == seen
   for found_of, expected_of in zip(found, _normalize(
-      slim.batch_norm, tf.float32, 3, is_training=True, shape=shape)[:2], strict=True):
+      slim.batch_norm, tf.float32, channels, is_training=True, shape=shape)[:2], strict=True):
     np.testing.assert_allclose(found_of, expected_of, rtol=1e-5, atol=1e-5)
 
 
