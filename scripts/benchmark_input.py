@@ -11,10 +11,9 @@ Four pipelines make batches of the same photos with as many threads, nothing tra
   whole       files and shuffling, decoding all of a photo, resizing all of it, cropping, mirroring
 
 They take turns, a few seconds each, in an order drawn for each round, so that what else the
-machine does, and who had the turn before, hits them alike; and in processes of their own, so
-that none is left the memory of another.
+machine does hits them alike. Each turn is a process of its own, started anew: none is left the
+memory of another, and a process is faster or slower than the next for as long as it lives.
 """
-import contextlib
 import functools
 import multiprocessing
 import pathlib
@@ -22,6 +21,7 @@ import random
 import statistics
 import sys
 import time
+from concurrent import futures
 
 from absl import app, flags
 
@@ -29,7 +29,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from images.datasets import dataset_factory  # noqa: E402
 from images.preprocessing import image_ops, preprocessing_factory, vgg_preprocessing  # noqa: E402
+from images.utils import device_utils  # noqa: E402
 from images.utils.tf1 import tf  # noqa: E402
+
+# Seconds of a turn that do not count: caches fill, and memory is new.
+WARM_UP = 3
 
 
 def main(argv):
@@ -37,14 +41,10 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'unexpected arguments {argv[1:]}')
   check_photos()
-  with contextlib.ExitStack() as processes:
-    turns = {name: processes.enter_context(started(name)) for name in PIPELINES}
-    speeds = {name: [] for name in turns}
-    for number in range(flags.FLAGS.rounds + 1):
-      for name in random.sample(list(turns), len(turns)):
-        turns[name].send(True)
-        speed = turns[name].recv()
-        speeds[name] += [speed] if number else []  # The first round fills caches.
+  speeds = {name: [] for name in PIPELINES}
+  for _ in range(flags.FLAGS.rounds):
+    for name in random.sample(list(speeds), len(speeds)):
+      speeds[name].append(in_new_process(measure, name, sys.argv))
   report(speeds)
 
 
@@ -61,40 +61,31 @@ def check_photos():
                        'name a data set of photos, such as flowers') from None
 
 
-@contextlib.contextmanager
-def started(name):
-  """Start a process for the pipeline `name`; yield the connection for take_turns()."""
+def in_new_process(function, *arguments):
+  """Return what `function` returns in a process that is started for it."""
   context = multiprocessing.get_context('spawn')
-  turn, other_end = context.Pipe()
-  process = context.Process(target=take_turns, args=(name, sys.argv, other_end))
-  process.start()
-  other_end.close()  # So that the end of the process is seen here.
-  try:
-    yield turn
-  finally:
-    turn.close()
-    process.join()
+  with futures.ProcessPoolExecutor(1, mp_context=context) as process:
+    return process.submit(function, *arguments).result()
 
 
-def take_turns(name, argv, turn):
-  """Send the images/s of the pipeline `name` for whatever `turn` receives, until it is closed."""
+def measure(name, argv):
+  """Return the images/s of the pipeline `name`, with the flags in `argv`."""
   define_flags()
   flags.FLAGS(argv)
   tf.logging.set_verbosity(tf.logging.ERROR)
+  device_utils.set_up(0, 1)  # As a run does, so that memory is kept from batch to batch.
   sources = dataset_factory.get_data_sources(flags.FLAGS.dataset_name, flags.FLAGS.dataset_dir)
   with tf.Graph().as_default():
     # A value of each image: their number alone TensorFlow would know without making any.
     batch = PIPELINES[name](sources)[:, 0, 0, 0]
-    with tf.Session() as session, contextlib.suppress(EOFError):
+    with tf.Session() as session:
       session.run([tf.global_variables_initializer(), tf.tables_initializer()])
-      while turn.recv():
-        turn.send(measure(session, batch, flags.FLAGS.seconds))
+      _, speed = [fetch(session, batch, seconds) for seconds in (WARM_UP, flags.FLAGS.seconds)]
+  return speed
 
 
-def measure(session, batch, seconds):
+def fetch(session, batch, seconds):
   """Return images/s of batches that are fetched for some seconds."""
-  for _ in range(12):
-    session.run(batch)  # What was prepared while others had their turn.
   started, images = time.time(), 0
   while time.time() - started < seconds:
     images += len(session.run(batch))
@@ -188,9 +179,9 @@ def define_flags():
   flags.DEFINE_integer('image_size', 224, 'Pixels.', lower_bound=1)
   flags.DEFINE_integer('batch_size', 32, 'Images in a batch.', lower_bound=1)
   flags.DEFINE_integer('threads', 2, 'Threads that prepare images.', lower_bound=1)
-  flags.DEFINE_integer('seconds', 8, 'Seconds of a turn; its first two or three are slow.',
+  flags.DEFINE_integer('seconds', 8, 'Seconds of a turn that count.',
                        lower_bound=1)
-  flags.DEFINE_integer('rounds', 3, 'Turns of each pipeline that count.', lower_bound=1)
+  flags.DEFINE_integer('rounds', 3, 'Turns of each pipeline.', lower_bound=1)
 
 
 if __name__ == '__main__':
