@@ -38,10 +38,10 @@ def preprocess_image(image, output_height, output_width, is_training=False, *, s
 def _distort(image, size, *, seed):
   """Return a random crop, perhaps mirrored, in random brightness and contrast."""
   seed, brightness_seed, contrast_seed = image_ops.split_seed(seed, 3)
-  place, mirrored = tf.split(image_ops.draws(seed, 3), [2, 1])
+  *place, mirrored = tf.unstack(image_ops.draws(seed, 3))
   image = tf.pad(image, [[_PADDING, _PADDING], [_PADDING, _PADDING], [0, 0]])
   image = image_ops.pad_to_at_least(image, *size)
-  image = image_ops.crop(image, image_ops.random_window(tf.shape(image)[:2], size, draw=place))
-  image = image_ops.mirror_if(image, mirrored[0] < 0.5)
+  window = image_ops.random_window(tf.shape(image)[:2], size, draw=tf.stack(place))
+  image = image_ops.mirror_if(image_ops.crop(image, window), mirrored < 0.5)
   image = stateless_image.stateless_random_brightness(image, 63.0, brightness_seed)
   return stateless_image.stateless_random_contrast(image, 0.2, 1.8, contrast_seed)

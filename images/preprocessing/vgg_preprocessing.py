@@ -65,16 +65,17 @@ def _crop_for_train(image, size, side_min, side_max, *, seed):
   The crop is chosen in pixels of the image, so that nothing else of it need be decoded
   and resized; its scale and place are those of a crop of the resized image, rounded.
   """
-  scale, place, mirrored = tf.split(image_ops.draws(seed, 4), [1, 2, 1])
+  scale, *place, mirrored = tf.unstack(image_ops.draws(seed, 4))
   side = tf.floor(side_min + scale * (side_max + 1 - side_min))
 
   def choose_window(image_size):
     smaller = tf.cast(tf.reduce_min(image_size), tf.float32)
     extent = tf.maximum(1.0, tf.round(tf.constant(size, tf.float32) * smaller / side))
-    return image_ops.random_window(image_size, tf.cast(extent, tf.int32), draw=place)
+    return image_ops.random_window(image_size, tf.cast(extent, tf.int32),
+                                   draw=tf.stack(place))
 
   image = image_ops.decode_window(image, choose_window, exact=False)
-  image = image_ops.mirror_if(image, mirrored[0] < 0.5)
+  image = image_ops.mirror_if(image, mirrored < 0.5)
   return image_ops.resize(image, *size)
 
 

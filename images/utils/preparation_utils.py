@@ -27,7 +27,7 @@ def preparer(parse_fn, preprocessing_fn, *, image_size, num_classes, seed, label
     if not image.shape.is_compatible_with([image_size, image_size, None]):
       raise ValueError(f'the preprocessing gives images of shape {image.shape}, not [{image_size}, '
                        f'{image_size}, channels] (--preprocessing_name)')
-    return image, tf.cast(label, tf.int64) - labels_offset, number
+    return image, label, number
 
   def all_at_once(*group):
     return _for_each(to_image, group)
@@ -42,6 +42,7 @@ def preparer(parse_fn, preprocessing_fn, *, image_size, num_classes, seed, label
     # The graph has no try: the group that fails is left out, and the first element is the second's.
     tries = group.map(all_at_once).ignore_errors().concatenate(group.map(one_by_one))
     image, label, kept = tries.take(1).get_single_element()
+    label = tf.cast(label, tf.int64) - labels_offset
     bad, _ = tf.raw_ops.ListDiff(x=every, y=kept)
     with tf.control_dependencies([
         _report_bad(*(tf.gather(x, bad) for x in (paths, numbers, records)), features),

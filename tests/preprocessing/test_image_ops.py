@@ -45,6 +45,7 @@ def test_seeds_follow_from_the_seed(run):
 def test_draws_are_uniform_and_follow_from_the_seed(run):
   one, same, other = run([image_ops.draws(seed, 1000) for seed in (5, [5, 0], [5, 1])])
   np.testing.assert_array_equal(one, same)
+  np.testing.assert_array_equal(one, run(tf.random.stateless_uniform([1000], [5, 0])))
   assert np.all(one != other)
   counts = np.histogram(one, bins=4, range=(0, 1))[0]
   assert counts.sum() == 1000
