@@ -2,7 +2,7 @@
 import functools
 import zlib
 
-from images.utils import device_utils, gradient_utils, one_pass_utils
+from images.utils import device_utils, one_pass_utils, rectifier_utils
 from images.utils.tf1 import slim, tf
 
 
@@ -171,12 +171,12 @@ def relu(net):
   Args:
     net: tensor, any floating dtype, what a batch norm or a sum of such has made.
   """
-  return (gradient_utils.relu_of_bits if _trains_by_bits(net) else tf.nn.relu)(net)
+  return (rectifier_utils.relu if _trains_by_bits(net) else tf.nn.relu)(net)
 
 
 def relu6(net):
   """Rectify as tf.nn.relu6() does, in the way that is fastest here, see relu()."""
-  return (gradient_utils.relu6_of_bits if _trains_by_bits(net) else tf.nn.relu6)(net)
+  return (rectifier_utils.relu6 if _trains_by_bits(net) else tf.nn.relu6)(net)
 
 
 def rectified_sum(one, other):

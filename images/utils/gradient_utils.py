@@ -18,21 +18,18 @@ Those of other filters in bfloat16, for outputs of some 9 to 17 rows and not too
 convolutions themselves, in which batch and channels change places: 1.1 to 3 times as fast, on such
 a processor.
 
-Those of rectifiers in bfloat16 as integers: TensorFlow turns each number into float32 and back.
+Those of rectifiers in bfloat16 as integers, see rectifier_utils.
 
 And those of depthwise convolutions in float32 where oneDNN is slow in bfloat16: up to thirty times
 for images with strides, and up to four times for filters larger than 3 x 3.
 """
 import collections
 import contextlib
-import functools
 import math
 import statistics
 import sys
 
-import numpy as np
-
-from images.utils import device_utils, product_utils, winograd_utils
+from images.utils import device_utils, product_utils, rectifier_utils, winograd_utils
 from images.utils.tf1 import tf
 
 # The largest outputs, in pixels of an image, that have gradients in another way than oneDNN's, by
@@ -73,7 +70,7 @@ def fast_gradients():
   if device_utils.accelerator():
     return contextlib.nullcontext()
   return tf.get_default_graph().gradient_override_map({
-      'Conv2D': 'FasterConv2D', 'Relu': 'ReluOfBits',
+      'Conv2D': 'FasterConv2D', 'Relu': rectifier_utils.GRADIENT,
       'DepthwiseConv2dNative': 'DepthwiseConv2dInFloat32'})
 
 
@@ -213,45 +210,6 @@ def _around(images, filters, gradient, strides):
   more = [(outputs - 1) * stride + size - inputs for outputs, stride, size, inputs in zip(
       gradient.shape[1:3], strides[1:3], filters.shape[:2], images.shape[1:3])]
   return [(max(total, 0) // 2, total - max(total, 0) // 2) for total in more]
-
-
-@tf.RegisterGradient('ReluOfBits')
-def _relu_gradient(relu, gradient):
-  """Return the gradient of the input of a Relu: that of its output where this is above zero."""
-  output = relu.outputs[0]
-  if gradient.dtype != tf.bfloat16:
-    return tf.raw_ops.ReluGrad(gradients=gradient, features=output)
-  return _where_positive(output, gradient)
-
-
-@tf.custom_gradient
-def relu_of_bits(inputs):
-  """Return tf.nn.relu() of bfloat16 `inputs`, but zero for what is negative and not a number."""
-  output = tf.bitcast(tf.nn.relu(tf.bitcast(inputs, tf.int16)), tf.bfloat16)
-  return output, functools.partial(_where_positive, output)
-
-
-# bfloat16 is ordered like its bits, as integers, above zero.
-_BITS_OF_6 = np.array(6, tf.bfloat16.as_numpy_dtype).view(np.int16)
-
-
-@tf.custom_gradient
-def relu6_of_bits(inputs):
-  """Return tf.nn.relu6() of bfloat16 `inputs`, but 0 or 6 for what is not a number."""
-  bits = tf.raw_ops.ClipByValue(t=tf.bitcast(inputs, tf.int16), clip_value_min=np.int16(0),
-                                clip_value_max=_BITS_OF_6)
-  output = tf.bitcast(bits, tf.bfloat16)
-  return output, lambda gradient: tf.raw_ops.Relu6Grad(gradients=gradient, features=output)
-
-
-def _where_positive(output, gradient):
-  """Return `gradient` where `output` is above zero, and else zero; both are bfloat16."""
-  # The bits of a number are above zero, as an integer, where the number is.
-  bits = [tf.bitcast(tensor, tf.int16) for tensor in (gradient, output)]
-  masked = tf.raw_ops.ReluGrad(gradients=bits[0], features=bits[1])
-  # Who needs the inputs afterwards keeps them from being overwritten by it, which would take seven
-  # times as long.
-  return tf.bitcast(tf.identity_n([masked, *bits])[0], tf.bfloat16)
 
 
 @tf.RegisterGradient('DepthwiseConv2dInFloat32')

@@ -272,31 +272,6 @@ def test_neither_float16_nor_a_gpu(dtype, accelerator, monkeypatch):
     assert own_kinds() == {'Input', 'Filter'}
 
 
-@pytest.mark.parametrize('dtype', [tf.float32, tf.float16, tf.bfloat16])
-def test_the_gradient_of_a_rectifier(dtype):
-  values = [-np.inf, -3, -1e-9, -0.0, 0, 1e-9, 3, np.inf]
-  slope = np.arange(-4, 4) + 0.5
-  with tf.Graph().as_default(), tf.Session() as session:
-    with gradient_utils.fast_gradients():
-      inputs = tf.constant(values, dtype)
-      [gradient] = tf.gradients(tf.nn.relu(inputs), inputs, tf.constant(slope, dtype))
-    assert gradient.dtype == dtype
-    found, positive = session.run([tf.cast(gradient, tf.float32), inputs > 0])
-  assert positive.sum() >= 2
-  np.testing.assert_array_equal(found, np.where(positive, slope, 0))
-
-
-def test_the_gradient_of_a_rectifier_is_not_made_in_place():
-  """Its inputs are needed after it."""
-  with tf.Graph().as_default() as graph:
-    with gradient_utils.fast_gradients():
-      inputs = tf.zeros([3], tf.bfloat16)
-      tf.gradients(tf.nn.relu(inputs), inputs)
-    [masking] = [op for op in graph.get_operations() if op.type == 'ReluGrad']
-    [keeping] = masking.outputs[0].consumers()
-    assert set(masking.inputs) < set(keeping.inputs)
-
-
 def depthwise_gradients(dtype, *, kernel, strides, own=False):
   """Return the gradients of a depthwise convolution of small integers, and their operations."""
   numbers = np.random.default_rng(1)
