@@ -7,7 +7,7 @@ After Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (1509.09
 
 36 multiplications for each pair of channels instead of 144, by matrices that need next to none.
 Over all tiles and channels the middle is 36 matrix products; what B and A do to the rows of images,
-and then to their columns, is a matrix product for each.
+and then to their columns, is a matrix product for each image, and for each row.
 """
 import collections
 import math
