@@ -3,7 +3,7 @@ import functools
 import inspect
 import math
 
-from images.models import model_utils
+from images.models import batch_norm_utils, model_utils
 from images.utils import covariance_utils, device_utils, product_utils, winograd_utils
 from images.utils.tf1 import slim, tf
 
@@ -127,17 +127,12 @@ def _takes_fewer_multiplications(inputs, num_outputs, kernel_size, padding, **_)
 
 def _has_few_channels(inputs, num_outputs, kernel_size, normalizer_fn, normalizer_params, **_):
   return (_both(kernel_size) == [1, 1] and covariance_utils.is_faster(inputs, num_outputs)
-          and normalizer_fn is model_utils.batch_norm and not normalizer_params
-          and _is_plain_batch_norm(**model_utils.scope_of(slim.batch_norm)))
+          and normalizer_fn is batch_norm_utils.batch_norm and not normalizer_params
+          and batch_norm_utils.is_plain({}) and model_utils.uses_batch_statistics({}))
 
 
 def _has_few_pixels(inputs, num_outputs, kernel_size, **_):
   return product_utils.is_faster(inputs, [*_both(kernel_size), inputs.shape[3], num_outputs])
-
-
-def _is_plain_batch_norm(*, scale=False, is_training=True, decay=None, epsilon=None, **others):
-  del decay, epsilon  # Of any value.
-  return scale is is_training is True and not others
 
 
 def _layer(convolve, inputs, num_outputs, kernel_size, scope, reuse, trainable,
@@ -172,20 +167,11 @@ def _convolved(convolution, inputs, filters, variable, *, normalizer_fn, normali
 
 
 def _normalized_by_covariance(inputs, filters, _, **__):
-  """Return what slim.batch_norm() makes of the convolution, with its arg scope and variables."""
-  layer = _arguments_of(slim.batch_norm, inputs)
-  ones, zeros = tf.ones_initializer(), tf.zeros_initializer()
-  with tf.variable_scope(None, 'BatchNorm', [inputs]):
-    gamma, beta, *averages = [
-        slim.model_variable(name, filters.shape[3:], initializer=initializer, trainable=is_trained)
-        for name, initializer, is_trained in (
-            ('gamma', ones, True), ('beta', zeros, True),
-            ('moving_mean', zeros, False), ('moving_variance', ones, False))]
-    net, mean, variance = covariance_utils.convolution(
-        inputs, filters, gamma, beta, layer['epsilon'])
+  """Return what batch norm makes of the convolution, with its arg scope and variables."""
+  def normalize(gamma, beta, _, *, epsilon, is_training):
+    del is_training  # It does.
+    net, mean, variance = covariance_utils.convolution(inputs, filters, gamma, beta, epsilon)
     count = inputs.shape[:3].num_elements()
-    for average, value in zip(averages, (mean, variance * (count / (count - 1)))):
-      difference = (average - value) * (1 - layer['decay'])
-      tf.add_to_collection(tf.GraphKeys.UPDATE_OPS,
-                           average.assign_sub(difference, read_value=False))
-  return net
+    return net, mean, variance * (count / (count - 1))
+
+  return batch_norm_utils.layer(normalize, inputs, filters.shape[3])

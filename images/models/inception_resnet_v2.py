@@ -1,5 +1,5 @@
 """Inception-ResNet v2 (1602.07261): Inception blocks that learn scaled residuals."""
-from images.models import inception_utils, model_utils
+from images.models import batch_norm_utils, inception_utils, model_utils
 from images.models.inception_utils import HALVE, Layer, Mixed, Residual
 from images.models.inception_v3 import STEM
 from images.utils.tf1 import slim, tf
@@ -57,7 +57,7 @@ def inception_resnet_v2_arg_scope(weight_decay=0.00004):
   with slim.arg_scope(
       [slim.conv2d, slim.fully_connected], weights_regularizer=regularizer,
       biases_regularizer=regularizer), slim.arg_scope(
-      [slim.conv2d], normalizer_fn=model_utils.batch_norm), slim.arg_scope(
+      [slim.conv2d], normalizer_fn=batch_norm_utils.batch_norm), slim.arg_scope(
       [slim.batch_norm], decay=0.9997, epsilon=0.001) as scope:
     return scope
 

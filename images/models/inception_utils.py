@@ -2,7 +2,7 @@
 import re
 import typing
 
-from images.models import conv_utils, model_utils
+from images.models import batch_norm_utils, conv_utils, model_utils
 from images.utils.tf1 import slim, tf
 
 
@@ -46,7 +46,7 @@ def inception_arg_scope(weight_decay=0.00004):
       [slim.conv2d, slim.fully_connected],
       weights_regularizer=slim.l2_regularizer(weight_decay)), slim.arg_scope(
       [slim.conv2d], weights_initializer=slim.variance_scaling_initializer(),
-      normalizer_fn=model_utils.batch_norm), slim.arg_scope(
+      normalizer_fn=batch_norm_utils.batch_norm), slim.arg_scope(
       [slim.batch_norm], decay=0.9997, epsilon=0.001) as scope:
     return scope
 

@@ -1,7 +1,7 @@
 """The rows that MobileNets are tables of, their interpreter and arg scope."""
 import typing
 
-from images.models import conv_utils, model_utils
+from images.models import batch_norm_utils, conv_utils, model_utils
 from images.utils.tf1 import slim, tf
 
 
@@ -48,7 +48,7 @@ def mobilenet_arg_scope(weight_decay=0.00004, *, decay=0.997):
   with slim.arg_scope(
       [slim.conv2d, slim.separable_conv2d],
       weights_initializer=tf.truncated_normal_initializer(stddev=0.09),
-      activation_fn=model_utils.relu6, normalizer_fn=model_utils.batch_norm), slim.arg_scope(
+      activation_fn=model_utils.relu6, normalizer_fn=batch_norm_utils.batch_norm), slim.arg_scope(
       [slim.batch_norm], decay=decay, epsilon=0.001, scale=True), slim.arg_scope(
       [slim.conv2d], weights_regularizer=slim.l2_regularizer(weight_decay)) as scope:
     return scope

@@ -128,39 +128,6 @@ def _scope_seed(seed):
     return tf.random.experimental.stateless_fold_in(seed, tf.constant(scope, tf.int64))
 
 
-# Numbers in a tensor from which on batch norm gains by blocks, by measurement.
-_LARGE = 2**19
-
-
-def batch_norm(net, **arguments):
-  """Normalize as slim.batch_norm() does with its arg scope, in the way that is fastest here.
-
-  A processor takes two to three times as long in bfloat16 unless the channels are a multiple of 16,
-  where float32 is faster; and in training up to twice as long for large batches as for many
-  images of 2 x 2 pixels, whose statistics are the same; with AVX2, where channels are a multiple of
-  512, half as long for images of one pixel again. On a GPU nothing is changed.
-
-  Args:
-    net: tensor [batch, height, width, channels].
-    **arguments: of slim.batch_norm().
-
-  Returns:
-    Tensor like `net`.
-  """
-  if device_utils.accelerator():
-    return slim.batch_norm(net, **arguments)
-  channels = net.shape[3]
-  is_slow = net.dtype == tf.bfloat16 and channels % 16
-  numbers = net.shape.num_elements() or 0  # None for a size that is not known.
-  side = 1 if device_utils.has_short_vectors() and channels % 512 == 0 else 2
-  in_blocks = (numbers >= _LARGE and numbers // channels % side**2 == 0
-               and _uses_batch_statistics(arguments))
-  blocks = tf.reshape(net, [-1, side, side, channels]) if in_blocks else net
-  normalized = slim.batch_norm(tf.cast(blocks, tf.float32) if is_slow else blocks, **arguments)
-  normalized = tf.cast(normalized, net.dtype)
-  return tf.reshape(normalized, net.shape) if in_blocks else normalized
-
-
 def relu(net):
   """Rectify as tf.nn.relu() does, in the way that is fastest here: worth it in some networks.
 
@@ -185,7 +152,7 @@ def rectified_sum(one, other):
   Args:
     one, other: tensors of the same shape and floating dtype, what a batch norm or a sum has made.
   """
-  if one_pass_utils.is_faster(other) and _uses_batch_statistics({}):
+  if one_pass_utils.is_faster(other) and uses_batch_statistics({}):
     return one_pass_utils.rectified_sum(one, other)
   output = relu(one + other)
   return output, output
@@ -194,10 +161,10 @@ def rectified_sum(one, other):
 def _trains_by_bits(net):
   """Return whether `net` is what a processor does better with the bits of, while it trains."""
   return (net.dtype == tf.bfloat16 and not device_utils.accelerator()
-          and _uses_batch_statistics({}))
+          and uses_batch_statistics({}))
 
 
-def _uses_batch_statistics(arguments):
+def uses_batch_statistics(arguments):
   """Return whether slim.batch_norm() with `arguments` and its arg scope is told that it trains."""
   return {'is_training': True, **scope_of(slim.batch_norm), **arguments}['is_training'] is True
 

@@ -2,7 +2,7 @@
 import functools
 import typing
 
-from images.models import model_utils
+from images.models import batch_norm_utils, model_utils
 from images.utils.tf1 import slim, tf
 
 
@@ -124,7 +124,7 @@ def _operate(net, operation, filters, stride):
       net = slim.separable_conv2d(
           tf.nn.relu(net), filters, int(kernel[0]), depth_multiplier=1, stride=stride,
           scope=f'{operation}_{layer}')
-      net = model_utils.batch_norm(net, scope=f'bn_sep_{kernel}_{layer}')
+      net = batch_norm_utils.batch_norm(net, scope=f'bn_sep_{kernel}_{layer}')
       stride = 1
     return net
   if kind:
@@ -139,7 +139,7 @@ def _operate(net, operation, filters, stride):
 def _conv(net, filters, scope, norm_scope, *, kernel=1, **kwargs):
   """Convolve, then normalize under a name of its own."""
   net = slim.conv2d(net, filters, kernel, scope=scope, **kwargs)
-  return model_utils.batch_norm(net, scope=norm_scope)
+  return batch_norm_utils.batch_norm(net, scope=norm_scope)
 
 
 def _drop_path(net, keep_prob):
@@ -163,7 +163,7 @@ def _halve(net, filters):
   # Not by [:, 1:, 1:]: its gradient takes several times as long as that of tf.slice().
   shifted = tf.slice(tf.pad(net, [[0, 0], [0, 1], [0, 1], [0, 0]]), [0, 1, 1, 0], [-1] * 4)
   odd = slim.conv2d(subsample(shifted), filters - filters // 2, 1, scope='path2_conv')
-  return model_utils.batch_norm(tf.concat([even, odd], 3), scope='final_path_bn')
+  return batch_norm_utils.batch_norm(tf.concat([even, odd], 3), scope='final_path_bn')
 
 
 def _concatenate(states, outputs, filters):

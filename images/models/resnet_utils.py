@@ -3,7 +3,7 @@
 After He et al., Deep Residual Learning for Image Recognition (1512.03385) and
 Identity Mappings in Deep Residual Networks (1603.05027).
 """
-from images.models import conv_utils, model_utils
+from images.models import batch_norm_utils, conv_utils, model_utils
 from images.utils import device_utils
 from images.utils.tf1 import slim, tf
 
@@ -26,7 +26,7 @@ def resnet_arg_scope(weight_decay=0.0001):
       [slim.conv2d],
       weights_regularizer=slim.l2_regularizer(weight_decay),
       weights_initializer=slim.variance_scaling_initializer(),
-      activation_fn=model_utils.relu, normalizer_fn=model_utils.batch_norm), slim.arg_scope(
+      activation_fn=model_utils.relu, normalizer_fn=batch_norm_utils.batch_norm), slim.arg_scope(
       [slim.batch_norm], decay=0.997, epsilon=1e-5, scale=True), slim.arg_scope(
       [slim.max_pool2d], padding='SAME') as scope:
     return scope
@@ -53,7 +53,7 @@ def declare(name, *, units, bottleneck, preactivation):
         net = _root(inputs, preactivation)
         net = _blocks(net, units, bottleneck, collection)
         if preactivation:
-          net = model_utils.batch_norm(net, activation_fn=model_utils.relu, scope='postnorm')
+          net = batch_norm_utils.batch_norm(net, activation_fn=model_utils.relu, scope='postnorm')
         end_points = slim.utils.convert_collection_to_dict(collection, clear_collection=True)
         return _head(net, num_classes, end_points, var_scope.name,
                      global_pool=global_pool, spatial_squeeze=spatial_squeeze)

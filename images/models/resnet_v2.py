@@ -1,7 +1,7 @@
 """ResNet v2: batch norm and rectifier before each convolution (1603.05027)."""
 import functools
 
-from images.models import conv_utils, model_utils, resnet_utils
+from images.models import batch_norm_utils, conv_utils, model_utils, resnet_utils
 from images.utils.tf1 import slim, tf
 
 
@@ -13,7 +13,7 @@ def bottleneck(inputs, of_shortcut, depth, *, stride, outputs_collections=None):
   neither the projection nor the last convolution is normalized.
   """
   with tf.variable_scope('bottleneck_v2') as scope:
-    preact = model_utils.batch_norm(inputs, activation_fn=model_utils.relu, scope='preact')
+    preact = batch_norm_utils.batch_norm(inputs, activation_fn=model_utils.relu, scope='preact')
     if inputs.shape[-1] == 4 * depth:
       shortcut = resnet_utils.subsample(of_shortcut, stride, 'shortcut')
     else:

@@ -4,7 +4,7 @@ import contextlib
 import numpy as np
 import pytest
 
-from images.models import conv_utils, model_utils
+from images.models import batch_norm_utils, conv_utils
 from images.utils import device_utils
 from images.utils.tf1 import slim, tf
 
@@ -128,20 +128,23 @@ def test_neither_in_evaluation_nor_on_a_gpu(training, monkeypatch):
 
 # 2 x 32 x 64 pixels of 16 channels, whose outputs are just enough to gain.
 FEW = {'images': (2, 32, 64, 16), 'channels': 128, 'kernel': 1,
-       'normalizer_fn': model_utils.batch_norm}
+       'normalizer_fn': batch_norm_utils.batch_norm}
 
 
 def normalizations():
   return [op for op in tf.get_default_graph().get_operations() if 'FusedBatchNorm' in op.type]
 
 
-@pytest.mark.parametrize('arguments', [
-    {}, {'scope': None}, {'activation_fn': tf.nn.relu6, 'kernel': (1, 1), 'padding': 'VALID'},
-    {'trainable': False}, {'variables_collections': ['all'], 'outputs_collections': 'out'}])
-def test_the_layer_and_the_batch_norm_of_tf_slim(arguments, training, normalizing):
+@pytest.mark.parametrize(('arguments', 'batch_norm'), [
+    ({}, {}), ({'scope': None}, {'scale': False}),
+    ({'activation_fn': tf.nn.relu6, 'kernel': (1, 1), 'padding': 'VALID'}, {}),
+    ({'trainable': False}, {'activation_fn': tf.nn.tanh}),
+    ({'variables_collections': ['all'], 'outputs_collections': 'out'}, {})])
+def test_the_layer_and_the_batch_norm_of_tf_slim(arguments, batch_norm, training, normalizing):
   results = []
   for layer, context in (conv_utils.conv2d, training), (slim.conv2d, contextlib.nullcontext):
-    with tf.Graph().as_default() as graph, tf.Session() as session, context(), normalizing():
+    with tf.Graph().as_default() as graph, tf.Session() as session, context(), \
+        normalizing(**batch_norm):
       output = build(layer, **{**FEW, **arguments})
       assert bool(normalizations()) == (layer is slim.conv2d)
       found = {key: [described(each) for each in graph.get_collection(key)] for key in (
@@ -171,7 +174,7 @@ def test_the_layer_and_the_batch_norm_of_tf_slim(arguments, training, normalizin
     ({'dtype': tf.bfloat16}, {}, False),
     ({'normalizer_fn': slim.batch_norm}, {}, False),
     ({'normalizer_params': {'decay': 0.5}}, {}, False),
-    ({}, {'scale': False}, False),
+    ({}, {'scale': False}, True),
     ({}, {'is_training': False}, False),
     ({}, {'center': False}, False),
 ])
