@@ -68,7 +68,7 @@ def layer(normalize, inputs, depth, **arguments):
 
   Args:
     normalize: function (gamma, beta, (moving mean, moving variance), epsilon, is_training) to
-      (outputs, mean, variance), the last two [depth], of the batch and without bias.
+      (outputs, mean [depth] of the batch, its variance [depth] with Bessel's correction).
     inputs: tensor, what the layer sees.
     depth: integer, channels of the outputs.
     **arguments: of slim.batch_norm(), see is_plain(); its arg scope has others.
