@@ -37,11 +37,12 @@ def batch_norm(net, **arguments):
 
 
 def _batch_norm(net, **arguments):
-  """Normalize as slim.batch_norm() does, where that can be without Keras, whose layer it makes.
+  """Normalize as slim.batch_norm() does, without Keras where its arguments allow that.
 
-  It takes twice as long to build, and networks have hundreds.
+  The layer of Keras takes twice as long to build, and networks have hundreds.
   """
-  if not is_plain(arguments) or net.dtype not in (tf.float32, tf.float16, tf.bfloat16):
+  told = {**model_utils.scope_of(slim.batch_norm), **arguments}
+  if not is_plain(told) or net.dtype not in (tf.float32, tf.float16, tf.bfloat16):
     return slim.batch_norm(net, **arguments)
 
   def normalize(gamma, beta, averages, *, epsilon, is_training):
@@ -49,21 +50,17 @@ def _batch_norm(net, **arguments):
         net, gamma, beta, *(() if is_training else averages), epsilon=epsilon,
         is_training=is_training)
 
-  return layer(normalize, net, net.shape[3], **arguments)
+  return layer(normalize, net, net.shape[3], **told)
 
 
-def is_plain(arguments):
-  """Return whether layer() has all that slim.batch_norm() is told by `arguments` or its arg scope.
-
-  Args:
-    arguments: dict.
-  """
-  told = {**model_utils.scope_of(slim.batch_norm), **arguments}
+def is_plain(told):
+  """Return whether layer() takes all that slim.batch_norm() is told, a dict of its arguments."""
   return (told.keys() <= {'scope', 'scale', 'decay', 'epsilon', 'is_training', 'activation_fn'}
           and isinstance(told.get('is_training', True), bool))
 
 
-def layer(normalize, inputs, depth, **arguments):
+def layer(normalize, inputs, depth, *, scope=None, scale=False, decay=0.999, epsilon=0.001,
+          is_training=True, activation_fn=None):
   """Return what `normalize` makes, with the variables and the updates of slim.batch_norm().
 
   Args:
@@ -71,15 +68,8 @@ def layer(normalize, inputs, depth, **arguments):
       (outputs, mean [depth] of the batch, its variance [depth] with Bessel's correction).
     inputs: tensor, what the layer sees.
     depth: integer, channels of the outputs.
-    **arguments: of slim.batch_norm(), see is_plain(); its arg scope has others.
+    The others: as of slim.batch_norm(), whose arg scope is not looked at.
   """
-  return _layer(normalize, inputs, depth,
-                **{**model_utils.scope_of(slim.batch_norm), **arguments})
-
-
-def _layer(normalize, inputs, depth, *, scope=None, scale=False, decay=0.999, epsilon=0.001,
-           is_training=True, activation_fn=None):
-  """Return what layer() does; with the defaults of slim.batch_norm()."""
   def variable(name, initializer, *, trainable):
     return slim.model_variable(name, [depth], initializer=initializer, trainable=trainable)
 

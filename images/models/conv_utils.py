@@ -128,7 +128,8 @@ def _takes_fewer_multiplications(inputs, num_outputs, kernel_size, padding, **_)
 def _has_few_channels(inputs, num_outputs, kernel_size, normalizer_fn, normalizer_params, **_):
   return (_both(kernel_size) == [1, 1] and covariance_utils.is_faster(inputs, num_outputs)
           and normalizer_fn is batch_norm_utils.batch_norm and not normalizer_params
-          and batch_norm_utils.is_plain({}) and model_utils.uses_batch_statistics({}))
+          and batch_norm_utils.is_plain(model_utils.scope_of(slim.batch_norm))
+          and model_utils.uses_batch_statistics({}))
 
 
 def _has_few_pixels(inputs, num_outputs, kernel_size, **_):
@@ -174,4 +175,5 @@ def _normalized_by_covariance(inputs, filters, _, **__):
     count = inputs.shape[:3].num_elements()
     return net, mean, variance * (count / (count - 1))
 
-  return batch_norm_utils.layer(normalize, inputs, filters.shape[3])
+  return batch_norm_utils.layer(
+      normalize, inputs, filters.shape[3], **model_utils.scope_of(slim.batch_norm))

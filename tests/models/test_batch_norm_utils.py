@@ -125,7 +125,7 @@ def test_the_layer_is_that_of_slim(arguments, dtype, is_of_keras):
 
 def test_the_layer_has_the_defaults_of_slim():
   ours, theirs = (inspect.signature(layer).parameters
-                  for layer in (batch_norm_utils._layer, slim.batch_norm))
+                  for layer in (batch_norm_utils.layer, slim.batch_norm))
   known = [name for name in ours if name not in ('normalize', 'inputs', 'depth')]
   assert len(known) == 6
   assert [ours[name].default for name in known] == [theirs[name].default for name in known]
