@@ -12,14 +12,11 @@ from images.utils import (
     device_utils,
     position_utils,
     preparation_utils,
+    record_utils,
     share_utils,
     stall_utils,
 )
 from images.utils.tf1 import tf
-
-# Files that are read at the same time, and records taken from one before the next.
-_INTERLEAVED_FILES = 4
-_INTERLEAVED_RECORDS = 16
 
 
 class DatasetIterator:
@@ -174,8 +171,8 @@ def evaluation_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size
   share = share_utils.epoch_share(0, counts, rank=cluster_utils.rank(), size=size, seed=0,
                                   fixed=True)
   places = tf.data.Dataset.range(sys.maxsize)
-  dataset = tf.data.Dataset.zip((places, _records(tf.gather(files, share.files), share.first,
-                                                  share.last))).batch(batch_size)
+  dataset = tf.data.Dataset.zip((places, record_utils.interleave(
+      tf.gather(files, share.files), share.first, share.last))).batch(batch_size)
   prepare = preparation_utils.preparer(
       parse_fn, preprocessing_fn, image_size=image_size, num_classes=num_classes, seed=0,
       labels_offset=labels_offset)
@@ -186,44 +183,12 @@ def evaluation_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size
       dataset.with_options(options(num_preprocessing_threads)))
 
 
-def _records(paths, first, last):
-  """Return a dataset of (path, number in the file, record) of parts of files, interleaved.
-
-  Args:
-    paths: strings [files].
-    first, last: integers [files], the first number of a part and the one behind its last.
-  """
-  def read(path, first, last):
-    # A rank that reads is no rank that hangs, however much it has to skip after a resume.
-    with tf.control_dependencies([tf.numpy_function(stall_utils.move, [], [])]):
-      path = tf.identity(path)
-    # Zipping calls no function for each record, as mapping would. It ends with the numbers,
-    # before it asks for a record more.
-    return tf.data.Dataset.zip((
-        tf.data.Dataset.from_tensors(path).repeat(),
-        tf.data.Dataset.range(first, last),
-        tf.data.TFRecordDataset(path).skip(first).concatenate(_too_short(path, last))))
-  return tf.data.Dataset.from_tensor_slices((paths, first, last)).interleave(
-      read, cycle_length=_INTERLEAVED_FILES, block_length=_INTERLEAVED_RECORDS,
-      num_parallel_calls=_INTERLEAVED_FILES)
-
-
-def _too_short(path, last):
-  """Return a dataset for the end of a file that should have `last` records or more: it fails."""
-  def fail(path):
-    words = [path, 'has fewer than', last, 'records, and had as many before: put it back as it '
-             'was, then the same command goes on']
-    with tf.control_dependencies([tf.debugging.Assert(False, words)]):
-      return tf.identity(path)
-  return tf.data.Dataset.from_tensors(path).map(fail)
-
-
 def _in_course(files, course, start, *, shuffle_buffer_size, caching):
   """Return the endless dataset of this rank's records from the position `start` on."""
   files, rank = tf.constant(files), cluster_utils.rank()
 
   def read(indices, first, last):
-    return _records(tf.gather(files, indices), first, last)
+    return record_utils.interleave(tf.gather(files, indices), first, last)
 
   def read_pieces(pieces, records=None):
     """Return the dataset of the records of `pieces`, a function without arguments."""

@@ -17,6 +17,7 @@ from images.utils import (
     dataset_utils,
     device_utils,
     position_utils,
+    record_utils,
     stall_utils,
 )
 from images.utils.tf1 import tf
@@ -387,12 +388,14 @@ def test_all_that_runs_on_the_accelerator_can_run_on_a_gpu():
 
 # ---- Waiting ----
 
-def test_each_file_that_is_opened_is_progress(tmp_path, monkeypatch):
-  """After a resume much may have to be read before the first batch."""
+@pytest.mark.parametrize('counts', [[2, 2, 2, 2], [8]])
+def test_what_is_read_is_progress(tmp_path, monkeypatch, counts):
+  """After a resume much may have to be read before the first batch, all of it of one file."""
   moves = []
-  monkeypatch.setattr(stall_utils, 'move', lambda: moves.append('file'))
-  write(tmp_path, [2, 2, 2, 2])
-  read(tmp_path, [2, 2, 2, 2], 1, position=[[4]], shuffle_buffer_size=1)
+  monkeypatch.setattr(stall_utils, 'move', lambda: moves.append('two records'))
+  monkeypatch.setattr(record_utils, '_TOLD', 2)
+  write(tmp_path, counts)
+  read(tmp_path, counts, 1, position=[[4]], shuffle_buffer_size=1)
   assert len(moves) >= 4
 
 
