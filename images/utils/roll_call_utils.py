@@ -12,7 +12,9 @@ import socket
 import threading
 import time
 
+# For how long to wait for answers, and how often to ask in that time: a datagram may be lost.
 _ANSWER_SECS = 3.0
+_QUESTIONS = 3
 
 # Where launchers tell the address of the first machine, which all others can reach.
 _LAUNCHER_VARIABLES = ('HOROVOD_GLOO_RENDEZVOUS_ADDR', 'SLURM_LAUNCH_NODE_IPADDR')
@@ -68,20 +70,28 @@ class RollCall:
 
   def ask(self):
     """Return {rank: its state} of the ranks that answer within _ANSWER_SECS."""
+    states = {}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-      for place in self.places:
-        here = place[:3] == self.place[:3]
-        with contextlib.suppress(OSError):  # A name or network that is not known: no answer.
-          asking.sendto(b'?', ('127.0.0.1' if here else place.address, place.port))
-      states, deadline = {}, time.monotonic() + _ANSWER_SECS
-      while len(states) < len(self.places) and time.monotonic() < deadline:
-        asking.settimeout(max(0.01, deadline - time.monotonic()))
-        try:
-          rank, *state = json.loads(asking.recv(100))
-        except OSError:
-          break
+      for _ in range(_QUESTIONS):
+        for rank, place in enumerate(self.places):
+          if rank not in states:
+            self._send(asking, place)
+        self._receive(asking, states)
+    return states
+
+  def _send(self, asking, place):
+    here = place[:3] == self.place[:3]
+    with contextlib.suppress(OSError):  # A name or network that is not known: no answer.
+      asking.sendto(b'?', ('127.0.0.1' if here else place.address, place.port))
+
+  def _receive(self, asking, states):
+    """Add the answers to one question to `states`."""
+    deadline = time.monotonic() + _ANSWER_SECS / _QUESTIONS
+    while len(states) < len(self.places) and time.monotonic() < deadline:
+      asking.settimeout(max(0.01, deadline - time.monotonic()))
+      with contextlib.suppress(TimeoutError):
+        rank, *state = json.loads(asking.recv(100))
         states[rank] = tuple(state)
-      return states
 
   def late(self, states):
     """Return in words which ranks are not in `states`, or are behind others; '' if none."""

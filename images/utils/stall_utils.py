@@ -41,8 +41,8 @@ class _Watch:
 
   def __init__(self):
     self.describe = None
-    self._reached, self._moved, self._is_ending = 0, time.monotonic(), False
-    self._lost_since = None
+    self._reached, self._moved = 0, time.monotonic()
+    self._lost_since = self._ending = None  # Times; the latter of the last move before the end.
 
   def reach(self):
     self._reached += 1
@@ -53,7 +53,7 @@ class _Watch:
 
   def exit(self):
     """Watch the end of the process, unless it is being ended."""
-    if self._is_ending:  # What fails in the meantime, as another rank ends, is not the reason.
+    if self._ending == self._moved:  # What fails as another rank ends is not the reason.
       os._exit(EXIT_STALLED)
     self.reach()
     self.describe = lambda: 'its work is done'
@@ -104,7 +104,8 @@ class _Watch:
     return time.monotonic() - self._lost_since > limit
 
   def _end(self, states, reason):
-    self._is_ending = True
+    """End the process, unless it moves after all before the others know of it."""
+    self._ending = self._moved
     try:
       late = self._roll_call.late(states) or (
           'all ranks wait within the same step, for images or others' if self._roll_call.places
@@ -114,7 +115,11 @@ class _Watch:
       sys.stderr.flush()
       time.sleep(_LINGER_SECS)
     finally:
-      os._exit(EXIT_STALLED)
+      if self._ending == self._moved:
+        os._exit(EXIT_STALLED)
+      else:
+        logging.warning('rank %d on %s moves again, and goes on', self._rank,
+                        self._roll_call.place.host)
 
   def _described(self):
     """Return what is safe, or why that cannot be told: nothing may hide what has stalled."""

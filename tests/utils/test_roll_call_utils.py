@@ -32,6 +32,22 @@ def test_ranks_answer(two):
     assert call.ask() == dict(enumerate(STATES))
 
 
+def test_a_rank_is_asked_again_whose_answer_is_lost(two, monkeypatch):
+  """Twice, as datagrams may be."""
+  first, second = two
+  asked = []
+
+  def state():
+    asked.append(len(asked))
+    if len(asked) < 3:
+      raise OSError('Network is unreachable')
+    return STATES[1]
+
+  monkeypatch.setattr(second, '_state', state)
+  assert first.ask() == dict(enumerate(STATES))
+  assert asked == [0, 1, 2]
+
+
 def test_a_rank_that_is_gone(two):
   first, second = two
   first.places = [first.place, second.place._replace(host='far', port=gone())]

@@ -185,6 +185,17 @@ def test_what_fails_while_a_process_is_ended_is_not_the_reason(watch, monkeypatc
   assert codes == [stall_utils.EXIT_STALLED] * 2
 
 
+def test_a_rank_that_moves_before_its_end_goes_on(watch, monkeypatch, caplog):
+  """As when the files that all have waited for are there again, and it may come to its end."""
+  codes = []
+  monkeypatch.setattr(stall_utils.os, '_exit', codes.append)
+  monkeypatch.setattr(stall_utils.time, 'sleep', lambda seconds: stall_utils.move())
+  watch._end({0: (1, 9.0)}, 'for 9 s')
+  watch.exit()
+  assert codes == []
+  assert caplog.messages[1:] == [f'rank 0 on {socket.gethostname()} moves again, and goes on']
+
+
 def test_a_rank_that_fails_has_come_no_further(watch):
   with stall_utils.waiting():
     come = watch.state()[0]
