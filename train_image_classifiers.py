@@ -416,6 +416,7 @@ def evaluate():
         data_sources,
         num_classes=FLAGS.num_classes,
         batch_size=FLAGS.batch_size,
+        num_parallel_batches=FLAGS.num_parallel_batches,
         num_preprocessing_threads=FLAGS.num_preprocessing_threads,
         max_bad_fraction=FLAGS.max_bad_fraction,
         labels_offset=FLAGS.labels_offset)

@@ -159,8 +159,8 @@ def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, 
 
 
 def evaluation_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, num_classes,
-                        batch_size, num_preprocessing_threads=16, max_bad_fraction=0.01,
-                        labels_offset=0):
+                        batch_size, num_parallel_batches=8, num_preprocessing_threads=16,
+                        max_bad_fraction=0.01, labels_offset=0):
   """Return a tf.data iterator over this rank's share, each image once, in files order.
 
   The last batch may be smaller. An element is a dict with 'image', 'label' and 'good', a
@@ -176,7 +176,8 @@ def evaluation_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size
   prepare = preparation_utils.preparer(
       parse_fn, preprocessing_fn, image_size=image_size, num_classes=num_classes, seed=0,
       labels_offset=labels_offset)
-  dataset = dataset.map(prepare, num_parallel_calls=num_preprocessing_threads)
+  dataset = dataset.map(prepare, num_parallel_calls=min(num_parallel_batches,
+                                                        num_preprocessing_threads))
   dataset = preparation_utils.count_bad(dataset, max_bad_fraction, sum(counts))
   dataset = dataset.map(preparation_utils.with_bad_ones).prefetch(2)
   return tf.data.make_initializable_iterator(

@@ -34,7 +34,7 @@ def explained(data_files, output_dir, checkpoint=None):
   except tf.errors.OpError as error:
     raise TrainingError(_in_words(error, data_files, output_dir, checkpoint)) from error
   except RuntimeError as error:  # As that of a writer of events.
-    words = _unwritable(str(error), output_dir)
+    words = _unwritable(str(error), data_files, output_dir)
     if words is None or isinstance(error, TrainingError):
       raise
     raise TrainingError(words) from error
@@ -51,9 +51,11 @@ def _in_words(error, data_files, output_dir, checkpoint):
     seconds = _SEARCH_SECS if cluster_utils.size() > 1 else math.inf
     return tfrecord.find_corruption(data_files, seconds) or (
         f'a file cannot be read: {reason}. This takes long, and names it: {_search(data_files)}')
-  unwritable = _unwritable(error.message, output_dir)
+  unwritable = _unwritable(error.message, data_files, output_dir)
   if unwritable:
     return unwritable
+  if 'Too many open files' in reason:
+    return f'{reason}. Raise their number (ulimit -n 65536), then start the same command again'
   if isinstance(error, tf.errors.ResourceExhaustedError):
     return f'out of memory: {reason}. Lower --batch_size or --train_image_size'
   if re.search('Horovod has been shut down|/gloo/', reason):
@@ -79,11 +81,13 @@ def _unreadable(checkpoint, reason, output_dir):
                   'before')
 
 
-def _unwritable(message, output_dir):
+def _unwritable(message, data_files, output_dir):
   """Return what an error means if it is about writing to the directory of the run; else None."""
-  if re.search('No space left|File too large|quota', message):
+  is_named = (re.search(rf'(?<![\w./-]){re.escape(output_dir.rstrip("/"))}(?![\w.-])', message)
+              and not any(file in message for file in data_files))
+  if re.search('No space left|File too large|[Qq]uota exceeded', message):
     what, remedy = 'no space left for the run in', 'Free space'
-  elif output_dir in message and re.search('[Pp]ermi|Read-only|Input/output|Stale', message):
+  elif is_named and re.search('[Pp]ermi|Read-only|Input/output|Stale', message):
     what, remedy = 'the run can no longer write to', 'Mend that'
   else:
     return None

@@ -45,7 +45,8 @@ def evaluate(iterator, batch, logits, checkpoint, *, max_bad_fraction, config=No
       good, good & _in_top_k(logits, labels, 1), good & _in_top_k(logits, labels, 5), ~good,
       good & ~_are_finite(logits))])
   totals = [0] * counts.shape[0]
-  with _restored_session(checkpoint, config, use_ema_weights) as session:
+  with _restored_session(checkpoint, config, use_ema_weights) as session, \
+      stall_utils.waiting(lambda: 'the same command evaluates anew'):
     session.run(iterator.initializer)
     while True:
       try:

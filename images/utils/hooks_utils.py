@@ -158,7 +158,7 @@ class LoggingTensorHook(tf.train.SessionRunHook):
     step = int(values['step'])
     if self._started is None:
       # The first step is no measure: it waits for the first images and for the threads.
-      self._begin((step, time.time()))
+      self._begin((step, time.monotonic()))
     if step % self._every_n_iters == 0 and step != self._logged_step:
       self._log()
 
@@ -171,7 +171,7 @@ class LoggingTensorHook(tf.train.SessionRunHook):
     self._started, self._waited, self._of_ranks = started, 0.0, 0.0
 
   def _log(self):
-    values, now = self._values, time.time()
+    values, now = self._values, time.monotonic()
     step = int(values['step'])
     started_step, started = self._started
     parts = [f'step {step}/{self._total_steps}', f'loss {values["loss"]:.4f}']

@@ -5,7 +5,7 @@ import numpy as np
 from absl import logging
 
 from images.datasets import tfrecord
-from images.utils import checkpoint_utils, dataset_utils
+from images.utils import checkpoint_utils, dataset_utils, stall_utils
 from images.utils.tf1 import tf
 
 _TOP = 5
@@ -96,6 +96,7 @@ def classify(paths, logits, checkpoint, *, names=None, labels_offset=0, config=N
         files, (values, indices) = session.run((paths, top))
       except tf.errors.OutOfRangeError:
         return
+      stall_utils.move()  # Other ranks wait at their end.
       for file, probabilities, classes in zip(files, values, indices):
         if not np.all(np.isfinite(probabilities)):
           raise ValueError(f'what the network says to {file.decode()} is not finite: look at the '

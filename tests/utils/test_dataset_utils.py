@@ -564,12 +564,34 @@ def test_the_labels_offset_is_subtracted_in_an_evaluation_too(tmp_path):
   assert batches == [([0, 1, 2, 3], [1, 2, 3, 4])]
 
 
-@pytest.mark.parametrize('make', [
-    lambda path, **sizes: dataset_utils.mock_iterator(cifarnet, seed=1, **sizes),
-    lambda path, **sizes: dataset_utils.training_iterator([path], [4], mnist.parse_fn, grey, seed=1,
-                                                          **sizes),
-    lambda path, **sizes: dataset_utils.evaluation_iterator([path], [4], mnist.parse_fn, grey,
-                                                            **sizes)])
+def make_mock(path, **sizes):
+  return dataset_utils.mock_iterator(cifarnet, seed=1, **sizes)
+
+
+def make_training(path, **sizes):
+  return dataset_utils.training_iterator([path], [4], mnist.parse_fn, grey, seed=1, **sizes)
+
+
+def make_evaluation(path, **sizes):
+  return dataset_utils.evaluation_iterator([path], [4], mnist.parse_fn, grey, **sizes)
+
+
+@pytest.mark.parametrize('make', [make_training, make_evaluation])
+@pytest.mark.parametrize(('batches', 'threads', 'at_once'), [(3, 9, 3), (9, 4, 4)])
+def test_so_many_batches_are_prepared_at_the_same_time(tmp_path, make, batches, threads, at_once):
+  """Each takes memory; more than threads are of no use."""
+  [path] = write(tmp_path, [4])
+  with tf.Graph().as_default() as graph:
+    make(str(path), image_size=SIZE, num_classes=NUM_CLASSES, batch_size=2,
+         num_parallel_batches=batches, num_preprocessing_threads=threads)
+    [calls] = [op.inputs[-1] for op in graph.get_operations() if op.type == 'ParallelMapDatasetV2']
+    assert tf.get_static_value(calls) == at_once
+    [op] = [op for op in graph.get_operations() if op.type == 'OptionsDataset']
+    options = dataset_options_pb2.Options.FromString(op.get_attr('serialized_options'))
+    assert options.threading_options.private_threadpool_size == threads
+
+
+@pytest.mark.parametrize('make', [make_mock, make_training, make_evaluation])
 def test_the_end_of_a_run_waits_for_no_tuner(tmp_path, make):
   """That of tf.data wakes up once a minute, and closing a session waits for it."""
   [path] = write(tmp_path, [4])

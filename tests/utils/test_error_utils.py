@@ -136,6 +136,32 @@ def test_a_checkpoint_that_cannot_be_read(tmp_path, folder, own, known):
       'before' if own else '. Copy it again, all files of it')
 
 
+@pytest.mark.parametrize(('output_dir', 'message', 'is_its_own'), [
+    ('.', './model.ckpt-3.index; Stale file handle', True),
+    ('.', '/data/a.tfrecord; Stale file handle', False),
+    ('/data', '/data/a.tfrecord; Stale file handle', False),
+    ('/data', '/data/events.1; Stale file handle', True),
+    ('/data/', '/data/events.1; Stale file handle', True),
+    ('/data', '/data2/events.1; Stale file handle', False),
+    ('runs/a', '/old/runs/a/events.1; Stale file handle', False),
+    ('/runs', '/runs/events.1; Disk quota exceeded', True),
+    ('/runs', '/quota/a.tfrecord; No such file or directory', False)])
+def test_what_is_about_writing_to_the_directory_of_the_run(output_dir, message, is_its_own):
+  with pytest.raises(TrainingError) as error, \
+      error_utils.explained(['/data/a.tfrecord', '/quota/a.tfrecord'], output_dir):
+    raise tf.errors.UnknownError(None, None, message)
+  assert (f'start the same command with --output_dir={output_dir} again' in str(error.value)
+          ) == is_its_own
+
+
+def test_too_many_open_files():
+  """Which TensorFlow takes for a lack of memory."""
+  with pytest.raises(TrainingError) as error, error_utils.explained([], '/runs'):
+    raise tf.errors.ResourceExhaustedError(None, None, '/data/a.tfrecord; Too many open files')
+  assert str(error.value) == ('/data/a.tfrecord; Too many open files. Raise their number (ulimit '
+                              '-n 65536), then start the same command again')
+
+
 def test_other_runtime_errors_pass(tmp_path):
   for error in (RuntimeError('x'), TrainingError('No space left')):
     with pytest.raises(RuntimeError) as found, error_utils.explained([], str(tmp_path)):

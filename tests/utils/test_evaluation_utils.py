@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from images.utils import cluster_utils, evaluation_utils
+from images.utils import cluster_utils, evaluation_utils, stall_utils
 from images.utils.tf1 import tf
 
 # A linear network: logits = x @ WEIGHTS.
@@ -139,11 +139,12 @@ def test_evaluations_that_end_in_the_same_second_have_files_of_their_own(tmp_pat
 
 
 def test_each_batch_is_progress(checkpoint, monkeypatch):
-  """Other ranks may be through with theirs, and wait."""
+  """Other ranks may be through with theirs, and wait; and this one is watched meanwhile."""
   moves = []
-  monkeypatch.setattr(evaluation_utils.stall_utils, 'move', lambda: moves.append('batch'))
+  monkeypatch.setattr(stall_utils, 'move', lambda: moves.append(stall_utils._watch.describe()))
   evaluate(checkpoint)
-  assert len(moves) == 7  # 50 images in batches of 8.
+  assert moves == ['the same command evaluates anew'] * 7  # 50 images in batches of 8.
+  assert stall_utils._watch.describe is None
 
 
 def test_every_rank_evaluates_the_variables_of_the_chief(checkpoint, monkeypatch):

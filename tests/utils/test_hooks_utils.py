@@ -98,7 +98,7 @@ def test_the_share_of_time_that_steps_wait_for_images(tmp_path, log, caplog, mon
   A warning comes where the share rises.
   """
   ticks = itertools.count(0, 5)
-  monkeypatch.setattr(hooks_utils, 'time', types.SimpleNamespace(time=lambda: next(ticks)))
+  monkeypatch.setattr(hooks_utils, 'time', types.SimpleNamespace(monotonic=lambda: next(ticks)))
   run(tmp_path, 'LoggingTensorHook', total_steps=8, every=2, wait=waited)
   assert log()[1].endswith(f'  waiting for images {shown}')
   assert caplog.text.count('raise --num_preprocessing_threads') == warnings
@@ -107,7 +107,7 @@ def test_the_share_of_time_that_steps_wait_for_images(tmp_path, log, caplog, mon
 def test_the_share_of_waiting_is_of_the_rank_that_all_wait_for(log, caplog, monkeypatch):
   """Each of ten steps takes a second, of which one rank or the other waits a tenth."""
   ticks = itertools.count(0, 10)
-  monkeypatch.setattr(hooks_utils, 'time', types.SimpleNamespace(time=lambda: next(ticks)))
+  monkeypatch.setattr(hooks_utils, 'time', types.SimpleNamespace(monotonic=lambda: next(ticks)))
   monkeypatch.setattr(cluster_utils, 'size', lambda: 2)
   hook = hooks_utils.LoggingTensorHook(
       {'step': 'step', 'loss': 'loss', 'wait': 'wait', 'dynamic': False}, every_n_iters=10,
@@ -147,7 +147,7 @@ def test_images_per_second_and_the_time_left(log, monkeypatch, global_batch, spe
   hook = hooks_utils.LoggingTensorHook(
       {'step': 'step', 'loss': 'loss', 'dynamic': False}, every_n_iters=10, total_steps=1830,
       global_batch=global_batch)
-  monkeypatch.setattr(hooks_utils.time, 'time', lambda: 1000.0 + 2.0 * hook._values['step'])
+  monkeypatch.setattr(hooks_utils.time, 'monotonic', lambda: 1000.0 + 2.0 * hook._values['step'])
   for step in range(1, 31):
     hook.after_run(None, tf.train.SessionRunValues(
         results={'step': np.int64(step), 'loss': np.float32(0.5)}, options=None,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tensorflow.core.framework import dataset_options_pb2
 
-from images.utils import inference_utils
+from images.utils import inference_utils, stall_utils
 from images.utils.tf1 import tf
 
 BRIGHT, DARK = 200, 10
@@ -72,6 +72,17 @@ def test_files_come_with_their_classes_likeliest_first(checkpoint, photos):
     shares = expected(value)
     np.testing.assert_allclose([share for _, share in found[path]],
                                [shares[1], shares[0], shares[2]], rtol=1e-5)
+
+
+def test_each_batch_is_progress(checkpoint, photos, monkeypatch):
+  """Other ranks wait at their end meanwhile."""
+  moves = []
+  monkeypatch.setattr(stall_utils, 'move', lambda: moves.append('batch'))
+  with tf.Graph().as_default():
+    paths = inference_utils.find_images(photos)
+    batch, images = inference_utils.image_batches(paths, preprocess, batch_size=1)
+    assert len(list(inference_utils.classify(batch, network(images), checkpoint))) == 2
+  assert len(moves) == 2
 
 
 def test_averages_and_labels_from_one_on(tmp_path, photos):
