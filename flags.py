@@ -132,7 +132,9 @@ flag_utils.define_float(
 flag_utils.define_float(
     'adam_beta2', 0.999, 'Adam: decay rate of the second moment.', lower_bound=0, below=1)
 flag_utils.define_float(
-    'opt_epsilon', 1.0, 'Adam, RMSProp, Adadelta: epsilon.', lower_bound=0)
+    'opt_epsilon', 1.0,
+    'Adam, RMSProp, Adadelta: epsilon, 1.0 as in TF-Slim; Adam learns little with it, and was made '
+    'with 1e-8.', lower_bound=0)
 flag_utils.define_float(
     'ftrl_learning_rate_power', -0.5, 'FTRL: power of the learning rate.', upper_bound=0)
 flag_utils.define_float(

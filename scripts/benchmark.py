@@ -18,7 +18,6 @@ import itertools
 import json
 import os
 import pathlib
-import shlex
 import statistics
 import subprocess
 import sys
@@ -54,8 +53,8 @@ def define_flags():
   flags.DEFINE_integer('steps', 4, 'Steps in an interval.', lower_bound=1)
   flags.DEFINE_bool('mpi', None, 'Start several ranks with mpirun, not horovodrun; by default '
                     'where launch_local.sh does: Horovod has Open MPI, and there is no GPU.')
-  flags.DEFINE_integer('cores_per_rank', None, 'Cores that each rank is bound to; by default '
-                       'those of the machine divided by the largest number of ranks.',
+  flags.DEFINE_integer('cores_per_rank', None, 'Cores for each rank, which share those of all; by '
+                       'default those of the machine divided by the largest number of ranks.',
                        lower_bound=1)
   flags.DEFINE_string('output', None, 'Name of files to write as well: <output>.json and, '
                       'where matplotlib is installed, <output>.png.')
@@ -88,7 +87,7 @@ def command(model, ranks, precision, output_dir, cores, *more, clone=None):
       f'--log_loss_every_n_iters={FLAGS.steps}', turns.ENDLESS,
       '--hooks=StopAtStepHook,LoggingTensorHook', f'--output_dir={output_dir}',
       f'--enable_paisoar={ranks > 1}', '--learning_rate=0.001', *more, *FLAGS.flag]
-  return [*(launcher(ranks) if ranks > 1 else []), *bound(train, cores)]
+  return [*(launcher(ranks) if ranks > 1 else []), *bound(train, ranks * cores)]
 
 
 def launcher(ranks):
@@ -126,11 +125,9 @@ def peer_command(peer, precision, cores):
 
 
 def bound(words, cores):
-  """Return a command that runs on as many cores, others for each local rank."""
-  rank = '${HOROVOD_LOCAL_RANK:-${OMPI_COMM_WORLD_LOCAL_RANK:-0}}'
-  available = ' '.join(str(core) for core in sorted(os.sched_getaffinity(0)))
-  own = f'${{cores[*]:{rank} * {cores}:{cores}}}'
-  return ['bash', '-c', f'IFS=, cores=({available}); exec taskset -c "{own}" {shlex.join(words)}']
+  """Return a command that runs on as many cores; those of all ranks they share, as in a run."""
+  own = ','.join(str(core) for core in sorted(os.sched_getaffinity(0))[:cores])
+  return ['taskset', '-c', own, *words]
 
 
 def measure(model, ranks, cores):

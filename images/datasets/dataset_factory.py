@@ -41,13 +41,17 @@ def get_data_sources(dataset_name, dataset_dir, file_names=None, *, is_training=
 
   Raises:
     ValueError: unknown data set, no dataset_dir, no list of files, an incomplete set of
-      them, or an empty or corrupt file.
+      them, or an empty or corrupt file; or files for mock data.
     FileNotFoundError: a file is missing.
   """
+  flag, attribute = ('train_files', 'TRAIN_FILES') if is_training else ('eval_files', 'TEST_FILES')
   if dataset_name == MOCK:
+    if dataset_dir or file_names:
+      given = f'--dataset_dir={dataset_dir}' if dataset_dir else f'--{flag}={file_names}'
+      raise ValueError(f'{given} is given, but --dataset_name=mock has random images: name the '
+                       'data set, image_folder for photos of your own, or leave the flag out')
     return DataSources([], [_MOCK_RECORDS], None)
   dataset = _lookup(dataset_name)
-  flag, attribute = ('train_files', 'TRAIN_FILES') if is_training else ('eval_files', 'TEST_FILES')
   if not dataset_dir:
     raise ValueError(f'--dataset_dir is needed with --dataset_name={dataset_name}')
   if not file_names:

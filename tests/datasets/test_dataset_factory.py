@@ -243,6 +243,16 @@ def test_evaluation_batches(cifar10):
   assert batch['good'].tolist() == [True, True]
 
 
+@pytest.mark.parametrize(('flags', 'given'), [
+    (('/photos', None, True), '--dataset_dir=/photos'),
+    ((None, 'a*', True), r'--train_files=a\*'),
+    ((None, 'a*', False), r'--eval_files=a\*')])
+def test_files_are_not_passed_over_for_mock_data(flags, given):
+  """As when --dataset_name was forgotten."""
+  with pytest.raises(ValueError, match=f'^{given} is given, but --dataset_name=mock has random'):
+    dataset_factory.get_data_sources('mock', *flags[:2], is_training=flags[2])
+
+
 def test_mock_batches():
   with tf.Graph().as_default():
     images, labels = dataset_factory.get_dataset_iterator(
