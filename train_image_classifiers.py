@@ -164,15 +164,7 @@ def make_plan():
   """Return the Plan of the run; every rank makes the same one."""
   get_network_and_preprocessing(tf.float32)  # A misspelled name is told before anything is made.
   hooks_utils.get_builders(FLAGS.hooks)
-  if FLAGS.task_type == 'finetune':
-    for name in ('model_dir', 'ckpt_file_name'):
-      if not FLAGS[name].value:
-        raise ValueError(f'--{name} is needed with --task_type=finetune')
-  else:
-    given = [f'--{name}' for name in LOADING if FLAGS[name].value]
-    if given:
-      raise ValueError(f'{", ".join(given)} given, which --task_type=pretrain does not use, as it '
-                       'loads no checkpoint: give --task_type=finetune, or leave them out')
+  check_loading()
   data_sources = dataset_factory.get_data_sources(FLAGS.dataset_name, FLAGS.dataset_dir,
                                                   FLAGS.train_files)
   cluster_utils.check_agreement('data', dataset_factory.facts(data_sources))
@@ -187,6 +179,22 @@ def make_plan():
   return Plan(output_dir, checkpoint, first_step, images, position, data_sources, num_samples,
               FLAGS.learning_rate * scaling, global_batch, images // global_batch - first_step,
               min(FLAGS.stop_at_step, first_step + math.ceil(left / global_batch)), get_dtype())
+
+
+def check_loading():
+  """Raise an error where a new finetune has no checkpoint to load, or a pretraining has one."""
+  if FLAGS.task_type == 'finetune':
+    for name in ('model_dir', 'ckpt_file_name'):
+      if not FLAGS[name].value:
+        raise ValueError(f'--{name} is needed with --task_type=finetune')
+    is_new = not (FLAGS.output_dir and checkpoint_utils.newest_in(FLAGS.output_dir))
+    if is_new and cluster_utils.is_chief():
+      checkpoint_utils.checkpoint_path(FLAGS.model_dir, FLAGS.ckpt_file_name)
+  else:
+    given = [f'--{name}' for name in LOADING if FLAGS[name].value]
+    if given:
+      raise ValueError(f'{", ".join(given)} given, which --task_type=pretrain does not use, as it '
+                       'loads no checkpoint: give --task_type=finetune, or leave them out')
 
 
 def get_dtype():

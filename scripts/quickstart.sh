@@ -5,6 +5,7 @@
 # PYTHON chooses the interpreter for a new .venv. Needs no network once .venv is there.
 set -euo pipefail
 source "$(dirname "$0")/setup_env.sh"
+[ $# = 0 ] || fail "takes no arguments, and got $*: scripts/launch_local.sh takes those of training"
 set_up
 
 data=runs/quickstart/digits
@@ -43,11 +44,11 @@ top-1 accuracy  $accuracy
 speed           $speed over two ranks; $trained s from launch to the last step
 run directory   $run
 
-Try next: the same with another network (--model_name=cifarnet), your own photos
-(README.md, "Your own photos"), or start from this run:
+Try next: your own photos (README.md, "Your own photos"), or start from this run:
 
   source .venv/bin/activate
   python train_image_classifiers.py --task_type=finetune --enable_paisoar=False \\
     --dataset_name=digits --dataset_dir=$data --num_classes=10 --model_name=lenet \\
-    --model_dir=$run --ckpt_file_name=model.ckpt-500
+    --model_dir=$run --ckpt_file_name=model.ckpt-500 \\
+    --optimizer=adam --opt_epsilon=1e-8 --learning_rate=0.0001
 TEXT

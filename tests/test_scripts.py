@@ -28,10 +28,10 @@ def write_tool(folder, name, script):
   (folder / name).chmod(0o755)
 
 
-def run(clone, script, **environment):
+def run(clone, script, *arguments, **environment):
   return subprocess.run(
-      ['bash', f'scripts/{script}'], cwd=clone, text=True, capture_output=True, timeout=60,
-      env={'PATH': str(clone.parent / 'bin'), **environment}, check=False)
+      ['bash', f'scripts/{script}', *arguments], cwd=clone, text=True, capture_output=True,
+      timeout=60, env={'PATH': str(clone.parent / 'bin'), **environment}, check=False)
 
 
 @pytest.mark.parametrize('script', ['quickstart.sh', 'run_tests.sh'])
@@ -87,6 +87,13 @@ def ready(clone):
   for tool in ('tee', 'grep', 'tail', 'cat'):
     (clone.parent / 'bin' / tool).symlink_to(shutil.which(tool))
   return clone
+
+
+def test_quickstart_does_not_pass_arguments_over(ready):
+  result = run(ready, 'quickstart.sh', '--model_name=cifarnet')
+  assert (result.returncode, result.stdout) == (1, '')
+  assert result.stderr == ('quickstart.sh: takes no arguments, and got --model_name=cifarnet: '
+                           'scripts/launch_local.sh takes those of training\n')
 
 
 def test_quickstart_shows_why_training_failed(ready):

@@ -162,8 +162,9 @@ def test_pretraining_loads_no_checkpoint(fails, data, lenet, tmp_path):
 
 def test_finetune_from_a_checkpoint_that_is_missing(fails, data, lenet, tmp_path):
   fails(f'{lenet}/model.ckpt-3', '--model_dir', '--ckpt_file_name', 'model.ckpt-2.index',
-        task_type='finetune', dataset_dir=data, output_dir=tmp_path, model_dir=lenet,
+        task_type='finetune', dataset_dir=data, output_dir=tmp_path / 'run', model_dir=lenet,
         ckpt_file_name='model.ckpt-3')
+  assert not (tmp_path / 'run').exists()
 
 
 def test_finetune_from_a_file_that_is_no_checkpoint(fails, data, tmp_path):
@@ -246,12 +247,12 @@ def test_output_dir_of_results_that_cannot_be_written(fails, data, lenet, tmp_pa
     ({'num_classes': 12}, 'LeNet/fc4/biases has shape [10] in it, [12] here'),
     ({'optimizer': 'adam'}, 'LeNet/conv1/weights/Adam is not in it'),
     ({'model_name': 'cifarnet'}, 'CifarNet/conv1/weights is not in it'),
-    ({'dataset_name': 'mock'}, 'input_position is in it, and not here'),
+    ({'dataset_name': 'mock', 'dataset_dir': ''}, 'input_position is in it, and not here'),
 ])
 def test_resume_with_other_flags(fails, data, lenet, flags, message):
   before = (lenet / 'run.json').read_text()
   fails(message, f'see {lenet}/run.json', 'or another --output_dir',
-        dataset_dir=data, output_dir=lenet, stop_at_step=4, **flags)
+        output_dir=lenet, stop_at_step=4, **{'dataset_dir': data, **flags})
   assert (lenet / 'run.json').read_text() == before
 
 

@@ -51,6 +51,10 @@ def read_raw(dataset_dir, *, source_dir=None, num_shards=5, validation_fraction=
   _check_classes(classes, test, source_dir)
   train, held_out = hold_out([_images(name, label, train)
                               for label, name in enumerate(classes)], validation_fraction)
+  if validation_fraction and not held_out:
+    print(f'no test part: no class has photos enough for --validation_fraction='
+          f'{validation_fraction:g}; raise it, or add photos: each class keeps one',
+          file=sys.stderr)
   test = held_out + [image for label, name in enumerate(classes) if name in test
                      for image in _images(name, label, test)]
   return RawData(classes, _split('train', train, num_shards), _split('test', test, num_shards))

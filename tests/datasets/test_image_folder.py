@@ -78,6 +78,14 @@ def test_strays_are_reported(read, capsys):
       'no test part: --validation_fraction=0.1 would hold a tenth of every class out\n')
 
 
+@pytest.mark.parametrize(('names', 'fraction'), [(['a/1', 'b/1'], 0.5), (['a/1', 'a/2'], 0.1)])
+def test_too_few_photos_to_hold_one_out_are_reported(read, capsys, names, fraction):
+  assert read(*names, validation_fraction=fraction).test.images == []
+  assert capsys.readouterr().err == (
+      f'no test part: no class has photos enough for --validation_fraction={fraction}; raise it, '
+      'or add photos: each class keeps one\n')
+
+
 def test_an_empty_class_folder_is_reported(read, tmp_path, capsys):
   for name in ('train/b', 'train/.git/refs'):
     (tmp_path / 'tree' / name).mkdir(parents=True)
