@@ -104,7 +104,7 @@ class _Watch:
     return time.monotonic() - self._lost_since > limit
 
   def _end(self, states, reason):
-    """End the process, unless it moves after all before the others know of it."""
+    """End the process, unless it moves after all while it answers the others."""
     self._ending = self._moved
     try:
       late = self._roll_call.late(states) or (
