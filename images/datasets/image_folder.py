@@ -52,7 +52,7 @@ def read_raw(dataset_dir, *, source_dir=None, num_shards=5, validation_fraction=
   train, held_out = hold_out([_images(name, label, train)
                               for label, name in enumerate(classes)], validation_fraction)
   if validation_fraction and not held_out:
-    print(f'no test part: no class has photos enough for --validation_fraction='
+    print('no test part: no class has photos enough for --validation_fraction='
           f'{validation_fraction:g}; raise it, or add photos: each class keeps one',
           file=sys.stderr)
   test = held_out + [image for label, name in enumerate(classes) if name in test

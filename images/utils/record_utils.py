@@ -24,14 +24,15 @@ def interleave(paths, first, last):
     # before it asks for a record more.
     return tf.data.Dataset.zip((
         _told_to_the_watch(path),
-        tf.data.Dataset.range(last),
-        tf.data.TFRecordDataset(path).concatenate(_too_short(path, last)))).skip(first)
+        tf.data.Dataset.range(first, last),
+        # The reader itself skips, in a fifth of the time that it takes to read.
+        tf.data.TFRecordDataset(path).skip(first).concatenate(_too_short(path, last))))
   return tf.data.Dataset.from_tensor_slices((paths, first, last)).interleave(
       read, cycle_length=_FILES, block_length=_BLOCK, num_parallel_calls=_FILES)
 
 
 def _told_to_the_watch(path):
-  """Return the endless dataset of `path`, a scalar string, an element for each record of the file.
+  """Return the endless dataset of `path`, a scalar string, an element for each record of its part.
 
   A rank that reads is no rank that hangs, however much it has to skip after a resume.
   """
