@@ -7,7 +7,7 @@ After Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (1509.09
 
 36 multiplications for each pair of channels instead of 144, by matrices that need next to none.
 Over all tiles and channels the middle is 36 matrix products; what B and A do to the rows of images,
-and then to their columns, is a matrix product for each image, and for each row.
+and then to their columns, is a matrix product for each.
 """
 import collections
 import math
@@ -176,9 +176,15 @@ def _to_points(pixels, down, across):
   width, channels = pixels.shape[2:]
   tiles = [len(matrix) // _POINTS for matrix in (down, across)]
   net = tf.matmul(down, tf.reshape(pixels, [-1, down.shape[1], width * channels]))
-  net = tf.matmul(across, tf.reshape(net, [-1, width, channels]))
-  net = tf.reshape(net, [-1, _POINTS, tiles[0], _POINTS, tiles[1], channels])
-  net = tf.transpose(net, [1, 3, 0, 2, 4, 5])
+  if device_utils.has_short_vectors():
+    # Many products of rows that are side by side, instead of few whose rows are far apart.
+    net = tf.matmul(across, tf.reshape(net, [-1, width, channels]))
+    net = tf.reshape(net, [-1, _POINTS, tiles[0], _POINTS, tiles[1], channels])
+    net = tf.transpose(net, [1, 3, 0, 2, 4, 5])
+  else:
+    net = tf.reshape(net, [-1, _POINTS, tiles[0], width, channels])
+    net = tf.reshape(tf.transpose(net, [1, 3, 2, 0, 4]), [_POINTS, width, -1])
+    net = tf.matmul(across, net)
   return tf.reshape(net, [_POINTS**2, -1, channels])
 
 
@@ -186,8 +192,13 @@ def _from_points(net, down, across):
   """Return what the transposed matrix of _to_points() makes of its result."""
   width, channels = across.shape[1], net.shape[2]
   tiles = [len(matrix) // _POINTS for matrix in (down, across)]
-  net = tf.reshape(net, [_POINTS, _POINTS, -1, *tiles, channels])
-  net = tf.reshape(tf.transpose(net, [2, 0, 3, 1, 4, 5]), [-1, len(across), channels])
-  net = tf.matmul(across, net, transpose_a=True)
+  if device_utils.has_short_vectors():
+    net = tf.reshape(net, [_POINTS, _POINTS, -1, *tiles, channels])
+    net = tf.reshape(tf.transpose(net, [2, 0, 3, 1, 4, 5]), [-1, len(across), channels])
+    net = tf.matmul(across, net, transpose_a=True)
+  else:
+    net = tf.matmul(across, tf.reshape(net, [_POINTS, len(across), -1]), transpose_a=True)
+    net = tf.reshape(net, [_POINTS, width, tiles[0], -1, channels])
+    net = tf.transpose(net, [3, 0, 2, 1, 4])
   net = tf.reshape(net, [-1, len(down), width * channels])
   return tf.reshape(tf.matmul(down, net, transpose_a=True), [-1, down.shape[1], width, channels])
