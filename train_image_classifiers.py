@@ -25,6 +25,7 @@ from images.datasets import dataset_factory
 from images.models import model_factory
 from images.preprocessing import preprocessing_factory
 from images.utils import (
+    agreement_utils,
     checkpoint_utils,
     cluster_utils,
     error_utils,
@@ -167,7 +168,7 @@ def make_plan():
   check_loading()
   data_sources = dataset_factory.get_data_sources(FLAGS.dataset_name, FLAGS.dataset_dir,
                                                   FLAGS.train_files)
-  cluster_utils.check_agreement('data', dataset_factory.facts(data_sources))
+  agreement_utils.check('data', dataset_factory.facts(data_sources))
   dataset_factory.check_labels(data_sources, FLAGS.num_classes, FLAGS.labels_offset)
   output_dir = run_utils.open_run_dir(FLAGS.output_dir, model_name=FLAGS.model_name,
                                       dataset_name=FLAGS.dataset_name)
@@ -293,7 +294,7 @@ def load_finetune_checkpoint(plan, variables):
 def check_variables():
   """Make sure that all ranks train the same variables."""
   trainable = {variable.op.name for variable in tf.trainable_variables()}
-  cluster_utils.check_agreement('variables', {
+  agreement_utils.check('variables', {
       variable.op.name: f'{variable.shape.as_list()} {variable.dtype.base_dtype.name}'
                         f'{", trainable" if variable.op.name in trainable else ""}'
       for variable in tf.global_variables()})
@@ -382,10 +383,10 @@ def report_end(plan):
   """Log where the run has put its results, and update its record."""
   if not cluster_utils.is_chief():
     return
-  checkpoint, step, *_ = run_utils.newest_checkpoint(plan.output_dir)
-  if checkpoint is None:
+  if 'CheckpointSaverHook' not in hooks_utils.get_builders(FLAGS.hooks):
     logging.warning('done, without a checkpoint: --hooks has no CheckpointSaverHook')
     return
+  checkpoint, step, *_ = run_utils.newest_checkpoint(plan.output_dir)
   write_record(plan, step=step)
   logging.info('%s at step %d of %d, checkpoint %s', 'done' if step >= plan.total_steps else
                'stopped', step, plan.total_steps, checkpoint)
@@ -414,7 +415,7 @@ def evaluate():
   data_sources = dataset_factory.get_data_sources(
       FLAGS.dataset_name, FLAGS.dataset_dir, FLAGS.eval_files, is_training=False)
   dataset_factory.check_labels(data_sources, FLAGS.num_classes, FLAGS.labels_offset)
-  cluster_utils.check_agreement('data', dataset_factory.facts(data_sources))
+  agreement_utils.check('data', dataset_factory.facts(data_sources))
   with tf.Graph().as_default():
     network_fn, preprocessing_fn, image_size = get_network_and_preprocessing(get_dtype())
     iterator = dataset_factory.get_evaluation_iterator(
@@ -532,8 +533,8 @@ def main(argv):
   if FLAGS['verbosity'].using_default_value:
     logging.set_verbosity(logging.INFO)
   cluster_utils.init(FLAGS.enable_paisoar, FLAGS.stall_limit_secs)
-  cluster_utils.check_agreement('code', {**run_utils.code(), **run_utils.versions()})
-  cluster_utils.check_agreement('flags', {f'--{flag.name}': flag.value for flag in own_flags()})
+  agreement_utils.check('code', {**run_utils.code(), **run_utils.versions()})
+  agreement_utils.check('flags', {f'--{flag.name}': flag.value for flag in own_flags()})
   TASKS[FLAGS.task_type]()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import train_image_classifiers
 from images.models import model_factory
-from images.utils import cluster_utils, device_utils, inference_utils
+from images.utils import agreement_utils, cluster_utils, device_utils, inference_utils
 from images.utils.tf1 import tf
 from tests import command_line
 from tests.utils.test_checkpoint_utils import save
@@ -256,6 +256,10 @@ def test_unusual_values(tmp_path, monkeypatch, caplog):
   assert json.loads((tmp_path / 'my run' / 'evaluation.json').read_text())['top_1'] == 1
   command_line.main(**{**values, 'output_dir': 'no hooks'}, hooks='')
   assert 'done, without a checkpoint: --hooks has no CheckpointSaverHook' in caplog.text
+  caplog.clear()
+  command_line.main(**{**values, 'stop_at_step': 3}, hooks='')  # Goes on, and saves nothing.
+  assert 'done, without a checkpoint' in caplog.text
+  assert 'stopped at step' not in caplog.text
   (tmp_path / 'runs').mkdir()
   with pytest.raises(ValueError, match='unknown model'):
     command_line.main(dataset_dir='my data', model_name='lanet', num_classes=1)
@@ -264,7 +268,7 @@ def test_unusual_values(tmp_path, monkeypatch, caplog):
 
 def test_what_ranks_must_agree_on(data, tmp_path, monkeypatch):
   facts = {}
-  monkeypatch.setattr(cluster_utils, 'check_agreement', facts.__setitem__)
+  monkeypatch.setattr(agreement_utils, 'check', facts.__setitem__)
   command_line.main(dataset_dir=data, output_dir=tmp_path, stop_at_step=1)
   assert list(facts) == ['code', 'flags', 'data', 'variables']
   assert 'images/models/lenet.py' in facts['code']

@@ -5,8 +5,6 @@ is written over this module needs no second path.
 """
 import collections
 import glob
-import hashlib
-import json
 import os
 import re
 import socket
@@ -51,6 +49,7 @@ def init(enable_paisoar, stall_limit_secs=600):
   _check_size(enable_paisoar)
   _check_gpus()
   device_utils.set_up(local_rank(), local_size())
+  _check_cores()
   roll_call.meet(gather_objects(roll_call.place))
 
 
@@ -122,6 +121,17 @@ def _check_gpus():
     logging.warning('Horovod was built without NCCL: gradients take the way through the memory of '
                     'the host, which is slow; build it with HOROVOD_GPU_OPERATIONS=NCCL (pip '
                     'install --no-cache-dir --force-reinstall --no-deps, as in README.md)')
+
+
+def _check_cores():
+  """Warn where a launcher has bound ranks to cores, of which each then takes a share only."""
+  own = device_utils.cores()
+  bound = any(cores != own for name, cores in gather_objects((host(), own)) if name == host())
+  threads, share = (max(1, cores // local_size()) for cores in (len(own), os.cpu_count()))
+  if bound and threads < share and local_rank() == 0:
+    logging.warning('the ranks on %s are bound to cores, which leaves each %d of its share of %d: '
+                    'start them unbound (mpirun -bind-to none, srun --cpu-bind=none)', host(),
+                    threads, share)
 
 
 def rank():
@@ -226,35 +236,6 @@ def hosts():
   """Return in words how many ranks are on which host, such as 'node1 x 4, node2 x 4'."""
   names = collections.Counter(gather_objects(host()))
   return ', '.join(f'{name} x {ranks}' for name, ranks in names.items())
-
-
-def check_agreement(what, facts):
-  """Make sure that every rank has the same `facts`.
-
-  Args:
-    what: string, what the facts are about.
-    facts: dict from strings to JSON values.
-
-  Raises:
-    ValueError: on every rank, if they are not the same on all; says what differs.
-  """
-  def text(value):
-    return json.dumps(value, sort_keys=True, default=str)
-
-  if len(set(gather_objects(hashlib.sha256(text(facts).encode()).hexdigest()))) == 1:
-    return
-  facts_of_ranks = gather_objects(facts)
-  differences = []
-  for name in sorted(set().union(*facts_of_ranks)):
-    ranks_of_values = collections.defaultdict(list)
-    for number, of_rank in enumerate(facts_of_ranks):
-      ranks_of_values[text(of_rank[name]) if name in of_rank else 'missing'].append(number)
-    if len(ranks_of_values) > 1:
-      differences.append(f'{name}: ' + ', '.join(
-          f'{value} on rank {str(ranks)[1:-1]}' for value, ranks in ranks_of_values.items()))
-  raise ValueError(f'the ranks do not have the same {what}, which all of them must: '
-                   + '; '.join(differences[:10])
-                   + (f'; and {len(differences) - 10} more' if len(differences) > 10 else ''))
 
 
 def broadcast_global_variables():

@@ -124,10 +124,14 @@ def session_config(local_rank, local_size, *, log_device_placement=False, is_tra
   return config
 
 
+def cores():
+  """Return the numbers of the cores that this process may use, a set."""
+  return os.sched_getaffinity(0) if hasattr(os, 'sched_getaffinity') else {*range(os.cpu_count())}
+
+
 def _threads(local_size):
-  """Return a process's share of the host's cores, a number of threads; 0 stands for all."""
-  cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-  return max(1, cores // local_size) if local_size > 1 else 0
+  """Return a process's share of its cores, a number of threads; 0 stands for all."""
+  return max(1, len(cores()) // local_size) if local_size > 1 else 0
 
 
 def _own_gpu(gpus, local_rank):

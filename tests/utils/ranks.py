@@ -11,7 +11,7 @@ import numpy as np
 
 from images.datasets import dataset_factory
 from images.preprocessing import preprocessing_factory
-from images.utils import cluster_utils, paisoar
+from images.utils import agreement_utils, cluster_utils, paisoar
 from images.utils.tf1 import slim, tf
 
 STEPS = 4
@@ -93,13 +93,13 @@ def collectives():
 
 
 def disagreement():
-  """Return what check_agreement() says of facts that only the chief has otherwise."""
-  cluster_utils.check_agreement('flags', {'--same': 1})
+  """Return what agreement_utils.check() says of facts that only the chief has otherwise."""
+  agreement_utils.check('flags', {'--same': 1})
   facts = {'--same': 1, '--batch_size': 32 if cluster_utils.is_chief() else 16}
   if cluster_utils.is_chief():
     facts['--extra'] = 'x'
   try:
-    cluster_utils.check_agreement('flags', facts)
+    agreement_utils.check('flags', facts)
   except ValueError as error:
     return str(error)
   return None

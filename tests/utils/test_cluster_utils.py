@@ -23,7 +23,6 @@ def test_its_collectives_are_identities():
   assert cluster_utils.gather_objects(value) == [value]
   assert cluster_utils.mean(value, 'value') is value
   assert cluster_utils.mean_of_all([value], 'values') == [value]
-  cluster_utils.check_agreement('flags', {'--seed': 1})
   with tf.Graph().as_default(), tf.Session() as session:
     assert session.run(cluster_utils.broadcast_global_variables()) is None
 
@@ -129,6 +128,26 @@ def test_more_ranks_than_gpus(monkeypatch):
   share_gpus(monkeypatch, 2, 3)
   with pytest.raises(ValueError, match='3 ranks on here, which has 2 GPUs: start one for each'):
     cluster_utils._check_gpus()
+
+
+@pytest.mark.parametrize(('cores_of_ranks', 'cores', 'warned'), [
+    ([{0, 1}, {2, 3}], 4, '1 of its share of 2'), ([{0}, {1}], 64, '1 of its share of 32'),
+    ([{*range(8)}, {*range(8)}, {*range(8, 16)}, {*range(8, 16)}], 16, '2 of its share of 4'),
+    ([{0}, {1}], 2, None), ([{0, 1, 2, 3}] * 2, 4, None), ([{0, 1, 2, 3}] * 2, 8, None)])
+def test_ranks_that_are_bound_to_cores(monkeypatch, caplog, cores_of_ranks, cores, warned):
+  """Not if it costs no core, nor where all have the same, which a user may have chosen."""
+  monkeypatch.setattr(device_utils, 'cores', lambda: cores_of_ranks[0])
+  monkeypatch.setattr(os, 'cpu_count', lambda: cores)
+  monkeypatch.setattr(cluster_utils, 'local_size', lambda: len(cores_of_ranks))
+  monkeypatch.setattr(cluster_utils, 'host', lambda: 'here')
+  monkeypatch.setattr(cluster_utils, 'gather_objects', lambda own: [
+      own, *(('here', others) for others in cores_of_ranks[1:]), ('there', {7, 8})])
+  cluster_utils._check_cores()
+  monkeypatch.setattr(cluster_utils, 'local_rank', lambda: 1)
+  cluster_utils._check_cores()  # Once on a host is enough.
+  assert caplog.messages == ([] if warned is None else [
+      f'the ranks on here are bound to cores, which leaves each {warned}: start them unbound '
+      '(mpirun -bind-to none, srun --cpu-bind=none)'])
 
 
 def share_gpus(monkeypatch, gpus, ranks):
