@@ -227,7 +227,8 @@ def main(argv):
   results = []
   for model in FLAGS.models:
     found = measure(model, ranks, cores)
-    print(report.summarize(found), file=sys.stderr, flush=True)
+    if len(FLAGS.models) > 1:
+      print(report.summarize(found), file=sys.stderr, flush=True)
     results += found
   print(report.summarize(results))
   if FLAGS.output:
