@@ -54,17 +54,18 @@ def test_each_step_knows_how_long_each_rank_has_waited(monkeypatch):
     assert session.run(tensors['wait']).tolist() == [0, 1.5, 0]
 
 
-def test_each_step_knows_what_each_rank_has_skipped(monkeypatch):
-  """This one, which is the second of three, two images, and the others none."""
-  monkeypatch.setattr(cluster_utils, 'size', lambda: 3)
+@pytest.mark.parametrize('size', [3, 41])
+def test_each_step_knows_what_each_rank_has_skipped(monkeypatch, size):
+  """This one, which is the second, two images, and the others none; 41 x (2 / 41) is below 2."""
+  monkeypatch.setattr(cluster_utils, 'size', lambda: size)
   monkeypatch.setattr(cluster_utils, 'rank', lambda: 1)
-  monkeypatch.setattr(cluster_utils, 'mean', lambda tensor, *_: tensor / 3)
+  monkeypatch.setattr(cluster_utils, 'mean', lambda tensor, *_: tensor / size)
   with tf.Graph().as_default(), tf.Session() as session:
-    seen = tf.get_variable('seen', [3], tf.int64)
-    tensors = build(10, follow=seen.assign)
+    seen = tf.get_variable('seen', [size], tf.int64)
+    tensors = build(2 * size, follow=seen.assign)
     session.run(tf.global_variables_initializer())
     session.run(tensors['step'])
-    assert session.run(seen).tolist() == [0, 2, 0]
+    assert session.run(seen).tolist() == [0, 2] + [0] * (size - 2)
 
 
 def test_loss_and_accuracy_are_means_over_the_ranks(monkeypatch):

@@ -109,6 +109,16 @@ def test_a_machine_that_is_out_of_reach_ends_the_wait_sooner(watch, monkeypatch)
   assert not watch._has_lost()
 
 
+def test_what_a_process_stood_still_is_no_time_without_a_machine(watch, monkeypatch):
+  """A second of sleep that takes five."""
+  watch._moved = watch._lost_since = 100.0
+  times = iter([110.0, 115.0])
+  monkeypatch.setattr(stall_utils.time, 'monotonic', lambda: next(times))
+  monkeypatch.setattr(stall_utils.time, 'sleep', lambda _: None)
+  watch._sleep(1.0)
+  assert (watch._moved, watch._lost_since) == (104.0, 104.0)
+
+
 def test_nobody_is_out_of_reach_who_answers(watch, monkeypatch):
   """As where the name of a machine cannot be found for a while."""
   watch._limit, watch._roll_call.places = 60, [watch._roll_call.place] * 2
