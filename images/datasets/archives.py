@@ -124,6 +124,8 @@ def read_tree(path, *, scratch_dir):
 
 def _read_folder(folder):
   def read(path):
+    if os.path.exists(path) and not os.path.isfile(path):
+      raise OSError('not a regular file')  # A pipe would be waited for.
     with open(path, 'rb') as file:
       return file.read()
   def fail(error):

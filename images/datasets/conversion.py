@@ -17,8 +17,9 @@ DATASETS = {name: module for name, module in datasets_map.items() if hasattr(mod
 def convert(dataset_name, dataset_dir, *, source_dir=None, max_bad_fraction=0.01, **options):
   """Convert a data set; the same input always gives the same bytes.
 
-  An earlier conversion in `dataset_dir` stays as it is until the new one is whole; when
-  this fails or is killed, no new file has its final name. manifest.json comes last.
+  An earlier conversion in `dataset_dir` stays as it is until the new one is whole on the disk, and
+  is removed before the first new file has its name: what a kill leaves then is not all files of a
+  part, which training refuses. manifest.json comes last.
 
   Args:
     dataset_name: string, a key of DATASETS.
@@ -42,10 +43,12 @@ def convert(dataset_name, dataset_dir, *, source_dir=None, max_bad_fraction=0.01
   with _locked(dataset_dir):
     _check_target(dataset_name, dataset_dir)
     patterns = module.TRAIN_FILES + module.TEST_FILES
-    _remove(dataset_dir, [tfrecord.partial_name(pattern) for pattern in patterns])
+    for path in _find(dataset_dir, map(tfrecord.partial_name, patterns)):
+      os.remove(path)
     data = module.read_raw(dataset_dir, source_dir=source_dir, **options)
-    entries = shards.write(data, dataset_dir, max_bad_fraction=max_bad_fraction)
-    _remove(dataset_dir, patterns, keep=entries)
+    entries = shards.write(
+        data, dataset_dir, max_bad_fraction=max_bad_fraction,
+        replaced=_find(dataset_dir, [tfrecord.MANIFEST, tfrecord.LABELS, *patterns]))
     manifest = {'dataset': dataset_name, 'classes': list(data.classes),
                 'train_files': list(data.train.files), 'test_files': list(data.test.files),
                 'files': entries}
@@ -108,9 +111,7 @@ def _report_sizes(module, manifest):
             file=sys.stderr)
 
 
-def _remove(dataset_dir, patterns, *, keep=()):
-  """Remove the files that match `patterns`, but those named in `keep`."""
-  for pattern in patterns:
-    for path in glob.glob(os.path.join(glob.escape(dataset_dir), pattern)):
-      if os.path.basename(path) not in keep:
-        os.remove(path)
+def _find(dataset_dir, patterns):
+  """Return the paths of the files that match `patterns`, in their order."""
+  return [path for pattern in patterns
+          for path in glob.glob(os.path.join(glob.escape(dataset_dir), pattern))]

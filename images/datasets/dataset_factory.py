@@ -90,7 +90,8 @@ def _expand(dataset_dir, pattern, flag):
   path = os.path.join(dataset_dir, pattern)
   if not any(character in pattern for character in '*?['):
     return [path]
-  found = sorted(tf.io.gfile.glob(os.path.join(glob.escape(dataset_dir), pattern)))
+  found = sorted(path for path in tf.io.gfile.glob(os.path.join(glob.escape(dataset_dir), pattern))
+                 if not path.endswith(tfrecord.partial_name('')))
   if not found:
     raise FileNotFoundError(
         f'no file matches {path}: check --dataset_dir and --{flag}, or make the data set with '

@@ -44,7 +44,7 @@ def main(_):
   if not values.dataset_name or not values.dataset_dir:
     return _fail('give --dataset_name and --dataset_dir; --help lists the data sets')
   try:
-    from images.datasets import conversion
+    from images.datasets import conversion, tfrecord
     from images.utils.tf1 import tf
   except ModuleNotFoundError as error:
     return _fail(f'{error}; pip install {"pillow" if error.name == "PIL" else error.name}')
@@ -59,7 +59,9 @@ def main(_):
   except (conversion.ConversionError, OSError, tf.errors.OpError) as error:
     return _fail(explain(error, dataset_dir))
   except KeyboardInterrupt:
-    return _fail('interrupted; nothing was converted')
+    whole = os.path.exists(os.path.join(dataset_dir, tfrecord.MANIFEST))
+    return _fail(f'interrupted; {dataset_dir} holds '
+                 f'{"the earlier conversion" if whole else "no whole conversion"}')
   print(summary(manifest, dataset_dir))
   return 0
 

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image, ImageChops, UnidentifiedImageError
 
 _PNG_END = b'IEND\xaeB`\x82'  # The name of the last chunk, and its checksum.
+_JPEG_SCAN, _JPEG_END = b'\xff\xda', b'\xff\xd9'  # The markers of pixels, and of their end.
 
 
 class BadImageError(ValueError):
@@ -73,11 +74,16 @@ def standardize(content):
 
 def _standardize(image, content):
   # MPO is a JPEG file with more pictures behind the first.
-  if image.format in ('JPEG', 'MPO') and image.mode in ('RGB', 'L'):
+  if image.format in ('JPEG', 'MPO') and image.mode in ('RGB', 'L') and _is_whole_jpeg(content):
     return EncodedImage(content, 'jpeg', image.height, image.width)
   if image.format == 'PNG' and _is_plain_png(image, content):
     return EncodedImage(content, 'png', image.height, image.width)
   return _to_png(_to_rgb(image))
+
+
+def _is_whole_jpeg(content):
+  """Return whether a JPEG has its end; of others Pillow may have all pixels, and TensorFlow not."""
+  return _JPEG_END in content[content.rfind(_JPEG_SCAN):]
 
 
 def _is_plain_png(image, content):

@@ -1,7 +1,6 @@
 """Writes the raw images of a data set into its TFRecord files, evenly, and counts the bad ones."""
 import collections
 import concurrent.futures
-import contextlib
 import functools
 import os
 import sys
@@ -12,14 +11,15 @@ from images.datasets.progress import Progress
 from images.datasets.raw_data import ConversionError
 
 
-def write(data, dataset_dir, *, max_bad_fraction):
+def write(data, dataset_dir, *, max_bad_fraction, replaced=()):
   """Write the files of both parts of a RawData; they appear together when all are whole.
 
   Args:
     data: RawData.
-    dataset_dir: string, a local folder. Its manifest is removed with the old files.
+    dataset_dir: string, a local folder.
     max_bad_fraction: float, the proportion of images that may be impossible to decode.
       Each one is printed with its reason and left out.
+    replaced: as of tfrecord.writing().
 
   Returns:
     A dict from file names to {'records', 'bytes', 'labels'}, for the manifest.
@@ -30,15 +30,10 @@ def write(data, dataset_dir, *, max_bad_fraction):
   paths = [os.path.join(dataset_dir, file) for split in data[1:] for file in split.files]
   if not data.train.images:
     raise ConversionError('there are no images to convert')
-  with tfrecord.writing(paths) as writers:
+  with tfrecord.writing(paths, replaced) as writers:
     shards = [_Shard(path, writer) for path, writer in zip(paths, writers)]
     bad = _write_images(data, shards)
     _check(data, shards, bad, max_bad_fraction)
-    for writer in writers:
-      writer.flush()
-    # From here to the new manifest, nothing vouches for the files.
-    with contextlib.suppress(FileNotFoundError):
-      os.remove(os.path.join(dataset_dir, tfrecord.MANIFEST))
   return {os.path.basename(shard.path): shard.manifest_entry() for shard in shards}
 
 

@@ -77,15 +77,17 @@ def partial_name(path):
 
 
 @contextlib.contextmanager
-def writing(paths):
-  """Write local TFRecord files which get their names together, when all of them are whole.
+def writing(paths, replaced=()):
+  """Write local TFRecord files which get their names when all are whole, the last one first.
 
   Args:
     paths: list of strings, the final names.
+    replaced: list of strings, files that are removed before the first of `paths` has its name, so
+      that whoever is killed in between leaves no mixture of new and old.
 
   Yields:
     A list of `tf.io.TFRecordWriter`, one for each path. When the block raises, the
-    unfinished files are removed and files that had these names before are untouched.
+    unfinished files are removed and files that were there before are untouched.
   """
   partials = [partial_name(path) for path in paths]
   writers = []
@@ -95,8 +97,11 @@ def writing(paths):
     yield writers
     for writer in writers:
       writer.close()
-    for partial, path in zip(partials, paths):
-      publish(partial, path)
+    for partial in partials:
+      _sync(partial)
+    _remove(replaced)
+    for partial, path in reversed([*zip(partials, paths)]):
+      os.replace(partial, path)
   finally:
     _discard(writers, partials)
 
@@ -107,16 +112,25 @@ def _discard(writers, partials):
     # The error that closing a file on a full disk brings would hide the first one.
     with contextlib.suppress(tf.errors.OpError):
       writer.close()
-  for partial in partials:
+  _remove(partials)
+
+
+def _remove(paths):
+  for path in paths:
     with contextlib.suppress(FileNotFoundError):
-      os.remove(partial)
+      os.remove(path)
 
 
 def publish(partial, path):
   """Rename the local file `partial` to `path` once its bytes are on the disk."""
-  with open(partial, 'rb') as file:
-    os.fsync(file.fileno())
+  _sync(partial)
   os.replace(partial, path)
+
+
+def _sync(path):
+  """Wait until the bytes of a local file are on the disk."""
+  with open(path, 'rb') as file:
+    os.fsync(file.fileno())
 
 
 def _write_text(path, text):

@@ -110,6 +110,15 @@ def test_links_are_followed_but_not_in_a_circle(tmp_path, target, monkeypatch):
     assert [name for name, _ in found] == ['a/1', 'a/b/2', 'b/2']
 
 
+def test_a_pipe_is_not_waited_for(tmp_path, target):
+  (tmp_path / 'tree').mkdir()
+  os.mkfifo(tmp_path / 'tree' / 'pipe')
+  [(name, read)] = archives.read_tree(str(tmp_path / 'tree'), scratch_dir=str(target))
+  assert name == 'pipe'
+  with pytest.raises(OSError, match='not a regular file'):
+    read()
+
+
 def test_names_that_lead_out_of_an_archive_write_nothing(tmp_path, target):
   make_data.write_tar(tmp_path / 'evil.tgz', {'../evil': b'1', '/etc/evil': b'2'})
   before = sorted(os.listdir(tmp_path))

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from images.datasets import conversion, tfrecord
+from images.datasets import conversion, dataset_factory, tfrecord
 from images.datasets.raw_data import ConversionError
 from images.utils.tf1 import tf
 from tests.datasets import make_data
@@ -98,6 +98,27 @@ def test_converting_again_replaces_and_leaves_no_old_shards(photos, tmp_path, ca
   convert_photos(photos, tmp_path / 'a', num_shards=2)
   assert 'holds an earlier conversion, to be replaced' in capsys.readouterr().err
   assert make_data.folder_bytes(tmp_path / 'a') == make_data.folder_bytes(tmp_path / 'b')
+
+
+@pytest.mark.parametrize('named', range(6))
+def test_what_is_cut_off_while_files_get_their_names_is_no_mixture(
+    photos, tmp_path, monkeypatch, named):
+  """Of three training and three test files."""
+  target = tmp_path / 'a'
+  convert_photos(photos, target, num_shards=3)
+  replace, done = os.replace, []
+
+  def replace_some(*paths):
+    if len(done) == named:
+      raise KeyboardInterrupt
+    done.append(replace(*paths))
+
+  monkeypatch.setattr(os, 'replace', replace_some)
+  with pytest.raises(KeyboardInterrupt):
+    convert_photos(photos, target, num_shards=3)
+  assert len(list(target.glob('image_folder_*'))) == named
+  with pytest.raises((ValueError, FileNotFoundError), match='not the files of one|no file matches'):
+    dataset_factory.get_data_sources('image_folder', str(target))
 
 
 def test_a_failure_leaves_the_earlier_conversion(photos, tmp_path):

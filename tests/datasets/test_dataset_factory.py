@@ -62,6 +62,11 @@ def test_a_file_that_two_patterns_match_counts_once(cifar10):
       ['cifar10_test.tfrecord', 'cifar10_train.tfrecord'], [2, 4])
 
 
+def test_a_pattern_leaves_out_what_a_killed_conversion_has_begun(cifar10, tmp_path):
+  (tmp_path / 'cifar10_train.tfrecord.partial').write_bytes(b'half a reco')
+  assert sources(cifar10, 'cifar10_train*') == (['cifar10_train.tfrecord'], [4])
+
+
 def test_a_directory_with_characters_of_patterns(cifar10, tmp_path):
   folder = shutil.copytree(cifar10, tmp_path / 'a [1]*')
   assert sources(str(folder), '*train*') == (['cifar10_train.tfrecord'], [4])

@@ -2,6 +2,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -67,6 +68,27 @@ def test_reading_needs_no_pillow_and_conversion_asks_for_it(tmp_path):
   assert result.returncode == 1
   assert result.stderr.splitlines()[-1].endswith('; pip install pillow')
   assert os.listdir(tmp_path) == []
+
+
+class Values(types.SimpleNamespace):
+  """Stands for flags."""
+
+  def __getitem__(self, name):
+    return types.SimpleNamespace(value=None)
+
+
+@pytest.mark.parametrize(('files', 'holds'), [
+    ([], 'no whole conversion'), (['manifest.json'], 'the earlier conversion')])
+def test_an_interruption_tells_what_is_there(tmp_path, monkeypatch, capsys, files, holds):
+  def convert(*_, **__):
+    raise KeyboardInterrupt
+  for name in files:
+    (tmp_path / name).touch()
+  monkeypatch.setattr(conversion, 'convert', convert)
+  monkeypatch.setattr(download_and_convert_data.flags, 'FLAGS', Values(
+      dataset_name='mnist', dataset_dir=str(tmp_path), source_dir=None, max_bad_fraction=0))
+  assert download_and_convert_data.main([]) == 1
+  assert capsys.readouterr().err.endswith(f'error: interrupted; {tmp_path} holds {holds}\n')
 
 
 @pytest.mark.parametrize(('error', 'expected'), [

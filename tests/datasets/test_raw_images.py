@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from images.datasets import raw_images
 from images.utils.tf1 import tf
@@ -45,6 +45,18 @@ def test_what_tensorflow_reads_is_kept_as_it_is(content):
   assert image == (content, image_format, 6, 9)
   np.testing.assert_array_equal(make_data.decode_by_tensorflow(content),
                                 make_data.decode(content))
+
+
+def test_a_jpeg_without_its_end_is_stored_anew(monkeypatch):
+  """Of a few Pillow has all pixels, here of all; TensorFlow refuses them, but for a crop."""
+  monkeypatch.setattr(ImageFile, 'LOAD_TRUNCATED_IMAGES', True)
+  content = image_bytes(RGB, 'jpeg')
+  assert content.endswith(b'\xff\xd9')
+  thumbnail = content[:2] + b'\xff\xfe\x00\x04\xff\xd9' + content[2:]  # It has an end of its own.
+  for whole in (content, thumbnail):
+    np.testing.assert_array_equal(as_png(whole[:-2]), make_data.decode(content))
+  followed = content + b'more than an end'
+  assert raw_images.standardize(followed).encoded == followed
 
 
 @pytest.mark.parametrize('array', [RGB, GREY])

@@ -90,7 +90,13 @@ def test_few_images_are_in_memory_at_once(tmp_path):
   assert (len(held), most) == (200, min(199, 4 * os.cpu_count()))
 
 
-def test_the_manifest_goes_with_the_files_it_described(tmp_path):
-  tfrecord.write_manifest(str(tmp_path), {'dataset': 'x', 'classes': [], 'files': {}})
-  write(data([raw('a', make_data.jpeg())]), tmp_path)
+def test_new_files_take_the_place_of_others_once_they_are_whole(tmp_path):
+  manifest = tmp_path / tfrecord.MANIFEST
+  manifest.write_text('{}')
+  with pytest.raises(ConversionError):
+    shards.write(data([raw('a', b'junk')]), str(tmp_path), max_bad_fraction=0,
+                 replaced=[str(manifest)])
+  assert os.listdir(tmp_path) == [tfrecord.MANIFEST]
+  shards.write(data([raw('a', make_data.jpeg())]), str(tmp_path), max_bad_fraction=0,
+               replaced=[str(manifest)])
   assert os.listdir(tmp_path) == ['train0']

@@ -64,9 +64,17 @@ def test_files_appear_together_when_whole(tmp_path):
   assert make_data.run_dataset(tf.data.TFRecordDataset, paths) == [b'1', b'2']
 
 
+def test_files_take_the_place_of_others(tmp_path):
+  old = [make_data.write_records(tmp_path / name, [b'old']) for name in ('a', 'b')]
+  with tfrecord.writing([str(tmp_path / 'b')], [*old, str(tmp_path / 'none')]) as writers:
+    writers[0].write(b'new')
+  assert os.listdir(tmp_path) == ['b']
+  assert make_data.run_dataset(tf.data.TFRecordDataset, old[1]) == [b'new']
+
+
 def test_an_error_leaves_the_earlier_files_alone(tmp_path):
   path = make_data.write_records(tmp_path / 'a', [b'earlier'])
-  with pytest.raises(TypeError), tfrecord.writing([path]) as writers:
+  with pytest.raises(TypeError), tfrecord.writing([path], [path]) as writers:
     writers[0].write(None)
   assert os.listdir(tmp_path) == ['a']
   assert make_data.run_dataset(tf.data.TFRecordDataset, path) == [b'earlier']
