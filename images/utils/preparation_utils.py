@@ -24,10 +24,8 @@ def preparer(parse_fn, preprocessing_fn, *, image_size, num_classes, seed, label
   def to_image(number, place, record):
     image, label = parse_fn(record)
     image = preprocessing_fn(image, image_size, image_size, seed=tf.stack([seed, place]))
-    if not image.shape.is_compatible_with([image_size, image_size, None]):
-      raise ValueError(f'the preprocessing gives images of shape {image.shape}, not [{image_size}, '
-                       f'{image_size}, channels] (--preprocessing_name)')
-    return image, label, number
+    _check_shapes(image.shape, label.shape, image_size)
+    return image, tf.ensure_shape(label, []), number
 
   def all_at_once(*group):
     return _for_each(to_image, group)
@@ -51,6 +49,17 @@ def preparer(parse_fn, preprocessing_fn, *, image_size, num_classes, seed, label
               'bad': tf.size(bad, out_type=tf.int64)}
 
   return prepare
+
+
+def _check_shapes(of_image, of_label, size):
+  """Raise ValueError unless an image has `size` pixels a side, and its label is a scalar."""
+  if not (of_image.is_fully_defined() and of_image.is_compatible_with([size, size, None])):
+    raise ValueError(f'the preprocessing gives images of shape {of_image}, not [{size}, {size}, '
+                     'channels] (--preprocessing_name); where a number is not known, decode with '
+                     'channels=3, resize, or tell it by set_shape()')
+  if of_label.rank:  # The accuracies of others would be wrong without a word.
+    raise ValueError(f'parse_fn gives labels of shape {of_label}, and has to give scalars: parse '
+                     'them with tf.FixedLenFeature((), tf.int64)')
 
 
 def _for_each(function, arguments):

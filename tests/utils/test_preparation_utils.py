@@ -53,13 +53,20 @@ def test_records_that_a_parse_fn_without_features_refuses_are_skipped():
   assert (element['kept'].tolist(), element['image'].max(), element['bad']) == ([0], 7, 1)
 
 
-def test_images_of_another_size_are_an_error():
+@pytest.mark.parametrize(('image', 'label', 'message'), [
+    (lambda: tf.zeros([4, 7, 3]), 0, r'gives images of shape \(4, 7, 3\), not \[4, 4, channels\] '
+     r'\(--preprocessing_name\)'),
+    (lambda: tf.image.decode_png(''), 0, r'gives images of shape \(None, None, None\), .* decode '
+     r'with channels=3, resize, or tell it by set_shape\(\)'),
+    (lambda: tf.placeholder_with_default(0, None), 0, r'gives images of shape <unknown>'),
+    (lambda: tf.zeros([4, 4, 3]), [0], r'labels of shape \(1,\), and has to give scalars: .* with '
+     r'tf.FixedLenFeature\(\(\), tf.int64\)')])
+def test_shapes_that_are_an_error(image, label, message):
   prepare = preparation_utils.preparer(
-      mnist.parse_fn, lambda image, height, width, seed: tf.zeros([height, 7, 3]), image_size=4,
+      lambda record: (record, tf.constant(label, tf.int64)), lambda *_, **__: image(), image_size=4,
       num_classes=9, seed=0, labels_offset=0)
   group = (np.int64([0]), (['a'], np.int64([0]), ['record']))
-  with tf.Graph().as_default(), pytest.raises(ValueError, match=(
-      r'gives images of shape \(4, 7, 3\), not \[4, 4, channels\] \(--preprocessing_name\)')):
+  with tf.Graph().as_default(), pytest.raises(ValueError, match=message):
     tf.data.Dataset.from_tensors(group).map(prepare)
 
 
