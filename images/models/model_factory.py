@@ -118,21 +118,32 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
     tensor [2], decides what dropout and drop path keep, see `model_utils.keep_randomly`.
 
   Raises:
-    ValueError: no network has this name; from network_fn: it returns something else.
+    ValueError: no network has this name, or it has no arg scope; from network_fn: it returns
+      something else.
   """
   network = name_utils.lookup(models_map, name, 'model (--model_name)')
+  arg_scope = name_utils.lookup(arg_scopes_map, name, 'arg scope of a model (arg_scopes_map)')
   if not has_auxiliary_head and 'create_aux_logits' in inspect.signature(network).parameters:
-    network = functools.partial(network, create_aux_logits=False)
+    network = functools.wraps(network)(functools.partial(network, create_aux_logits=False))
 
   @functools.wraps(network)
   def network_fn(images, seed=None, **kwargs):
-    scope = precision_utils.float32_regularizers(arg_scopes_map[name](weight_decay=weight_decay))
+    scope = precision_utils.float32_regularizers(arg_scope(weight_decay=weight_decay))
     with slim.arg_scope(scope), slim.arg_scope(
         [model_utils.keep_randomly], seed=seed), slim.arg_scope(
         [conv_utils.conv2d], is_training=is_training):
       outputs = network(images, num_classes=num_classes, is_training=is_training, **kwargs)
-    if not isinstance(outputs, tuple) or len(outputs) != 2:
-      raise ValueError(f'the network {name} has to return (logits, end_points), not {outputs}')
+    _check_outputs(name, outputs, num_classes)
     return outputs
 
   return network_fn
+
+
+def _check_outputs(name, outputs, num_classes):
+  """Raise ValueError unless a network has returned logits of as many classes, and a dict."""
+  if not (isinstance(outputs, tuple) and len(outputs) == 2 and isinstance(outputs[1], dict)):
+    raise ValueError(f'the network {name} has to return (logits, end_points), a tensor and a '
+                     f'dict, not {outputs}')
+  if num_classes and outputs[0].shape[-1] != num_classes:
+    raise ValueError(f'the network {name} gives logits of shape {outputs[0].shape} for '
+                     f'{num_classes} classes')

@@ -21,6 +21,15 @@ def test_network_fn_makes_logits_and_regularization_losses():
     assert len(tf.losses.get_regularization_losses()) == 4
 
 
+@pytest.mark.parametrize('name', model_factory.models_map)
+def test_each_network_tells_its_sizes_with_and_without_an_auxiliary_head(name):
+  network = model_factory.models_map[name]
+  for has_auxiliary_head in (True, False):
+    network_fn = model_factory.get_network_fn(name, 7, has_auxiliary_head=has_auxiliary_head)
+    assert network_fn.default_image_size == network.default_image_size
+    assert network_fn.smallest_image_size == network.smallest_image_size
+
+
 @pytest.mark.parametrize(('name', 'channels'), [
     ('lenet', 1024), ('cifarnet', 192), ('alexnet_v2', 4096), ('overfeat', 4096), ('vgg_a', 4096),
     ('vgg_19', 4096), ('resnet_v1_50', 2048), ('resnet_v2_50', 2048), ('mobilenet_v1_050', 512),
@@ -39,16 +48,30 @@ def test_without_classes_a_network_gives_features_and_has_no_heads(name, channel
   assert [key for key in [*names, *end_points] if heads.search(key)] == []
 
 
-def test_a_network_without_end_points_is_an_error(monkeypatch):
+def own_network(monkeypatch, outputs):
   def network(images, *, num_classes, is_training):
-    return images
+    return outputs(images)
 
   monkeypatch.setitem(model_factory.models_map, 'own', network)
   monkeypatch.setitem(model_factory.arg_scopes_map, 'own', model_factory.arg_scopes_map['lenet'])
-  network_fn = model_factory.get_network_fn('own', 10)
-  with tf.Graph().as_default(), pytest.raises(ValueError, match=(
-      r'the network own has to return \(logits, end_points\), not Tensor')):
-    network_fn(tf.zeros([1, 28, 28, 1]))
+
+
+@pytest.mark.parametrize(('outputs', 'message'), [
+    (lambda images: images, r'has to return \(logits, end_points\), a tensor and a dict, not Tens'),
+    (lambda images: (images, None), r'has to .*, a tensor and a dict, not \(<tf.Tensor'),
+    (lambda images: (images[:, 0, 0], {}), r'gives logits of shape \(2, 3\) for 4 classes')])
+def test_a_network_that_returns_something_else_is_an_error(monkeypatch, outputs, message):
+  own_network(monkeypatch, outputs)
+  network_fn = model_factory.get_network_fn('own', 4)
+  with tf.Graph().as_default(), pytest.raises(ValueError, match=f'the network own {message}'):
+    network_fn(tf.zeros([2, 28, 28, 3]))
+
+
+def test_a_network_without_an_arg_scope_is_an_error(monkeypatch):
+  own_network(monkeypatch, lambda images: (images, {}))
+  monkeypatch.delitem(model_factory.arg_scopes_map, 'own')
+  with pytest.raises(ValueError, match=r"unknown arg scope of a model \(arg_scopes_map\): 'own'"):
+    model_factory.get_network_fn('own', 4)
 
 
 @pytest.mark.parametrize(('name', 'size', 'multiplying_less', 'products'), [
