@@ -117,7 +117,7 @@ def build_training(plan, global_step):
   """
   network_fn, preprocessing_fn, train_image_size = get_network_and_preprocessing(plan.dtype)
   dataset_iterator = get_dataset_iterator(plan, preprocessing_fn, train_image_size)
-  metrics = {}
+  metrics, network_variables = {}, []
 
   def loss_fn():
     """Return the loss; what else is worth knowing leaves through `metrics`."""
@@ -125,7 +125,10 @@ def build_training(plan, global_step):
       images, labels = dataset_iterator.get_next()
       # What dropout keeps is a function of the batch, so that a run can be resumed exactly.
       seed = tf.stack([FLAGS.seed, dataset_iterator.place])
+    before = len(tf.global_variables())
     logits, end_points = network_fn(images, seed=seed)
+    # Trained or not, and made by TF-Slim or not.
+    network_variables.extend(tf.global_variables()[before:])
     loss = tf.losses.sparse_softmax_cross_entropy(
         labels=labels, logits=tf.cast(logits, tf.float32), weights=1.0)
     if 'AuxLogits' in end_points:
@@ -133,7 +136,7 @@ def build_training(plan, global_step):
           labels=labels, logits=tf.cast(end_points['AuxLogits'], tf.float32), weights=0.4)
     metrics['accuracy'] = tf.reduce_mean(
         tf.cast(tf.equal(tf.argmax(logits, axis=1), labels), tf.float32))
-    return loss + tf.losses.get_regularization_loss()
+    return loss + precision_utils.regularization_loss()
 
   learning_rate = get_learning_rate(plan, global_step)
   optimizer = optimizer_utils.get_optimizer(FLAGS.optimizer, learning_rate,
@@ -144,8 +147,6 @@ def build_training(plan, global_step):
       moving_average_decay=FLAGS.moving_average_decay)
   with gradient_utils.fast_gradients():
     loss = opt.compute_loss(loss_fn, loss_scale=FLAGS.loss_scale)
-  # Those that a network has made without TF-Slim are trained all the same.
-  network_variables = list(dict.fromkeys(tf.model_variables() + tf.trainable_variables()))
   # Before the optimizer, whose moving averages begin where the variables do.
   if FLAGS.task_type == 'finetune' and plan.checkpoint is None and cluster_utils.is_chief():
     load_finetune_checkpoint(plan, network_variables)
@@ -220,8 +221,11 @@ def get_network_and_preprocessing(dtype):
       FLAGS.preprocessing_name or FLAGS.model_name,
       is_training=is_training)
   compute = precision_utils.computing_in(dtype, network_fn)
-  return (lambda images, **kwargs: compute(on_device(images), **kwargs), preprocessing_fn,
-          FLAGS.train_image_size or network_fn.default_image_size)
+  size = FLAGS.train_image_size or getattr(network_fn, 'default_image_size', None)
+  if not size:
+    raise ValueError(f'the network {FLAGS.model_name} has no attribute default_image_size: set it, '
+                     'or give --train_image_size')
+  return (lambda images, **kwargs: compute(on_device(images), **kwargs), preprocessing_fn, size)
 
 
 def get_dataset_iterator(plan, preprocessing_fn, train_image_size):

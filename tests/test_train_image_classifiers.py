@@ -205,6 +205,9 @@ def test_a_finetune_loads_what_a_network_has_made_without_tf_slim(data, tmp_path
   def plain(images, num_classes, is_training):
     del is_training
     weights = tf.get_variable('plain', [3, num_classes], images.dtype)
+    average = tf.get_variable('moving_mean', initializer=[8.0], trainable=False)
+    tf.add_to_collection(tf.GraphKeys.UPDATE_OPS, average.assign_sub(average / 2))
+    tf.get_variable('count', initializer=1, trainable=False)
     return tf.reduce_mean(images, [1, 2]) @ weights, {}
 
   monkeypatch.setitem(model_factory.models_map, 'plain', plain)
@@ -213,10 +216,17 @@ def test_a_finetune_loads_what_a_network_has_made_without_tf_slim(data, tmp_path
             'stop_at_step': 1}
   command_line.main(**values, output_dir=tmp_path / 'a')
   command_line.main(**values, output_dir=tmp_path / 'b', task_type='finetune',
-                    model_dir=tmp_path / 'a', ckpt_file_name='model.ckpt-1')
-  first, then = (command_line.variables(tmp_path / name)['plain']
+                    model_dir=tmp_path / 'a', ckpt_file_name='model.ckpt-1',
+                    restore_moving_averages=True)
+  first, then = (command_line.variables(tmp_path / name)
                  for name in ('a/model.ckpt-1', 'b/model.ckpt-0'))
-  np.testing.assert_array_equal(first, then)
+  np.testing.assert_array_equal(first['plain'], then['plain'])
+  assert (first['moving_mean'], then['moving_mean']) == (4, 4)
+  record = json.loads((tmp_path / 'b' / 'finetune.json').read_text())
+  assert record['not loaded'] == {'count': 'not trainable'}
+  monkeypatch.delitem(command_line.TINY, 'train_image_size')
+  with pytest.raises(ValueError, match='plain has no attribute default_image_size: set it, or'):
+    command_line.main(**values)
 
 
 def test_an_exported_network_has_no_auxiliary_head_and_the_labels_of_the_data(lenet, monkeypatch):

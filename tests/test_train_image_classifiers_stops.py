@@ -72,7 +72,7 @@ IN_TRAINING = 'images.utils.stop_utils.StopAtSignalHook.after_run'
 
 @pytest.mark.parametrize(('how', 'where', 'reason', 'of_the_chief'), [
     ('raise', IN_TRAINING, 'OSError: this rank has failed', ANOTHER),
-    ('nan', 'tensorflow.compat.v1.losses.get_regularization_loss',
+    ('nan', 'images.utils.precision_utils.regularization_loss',
      'TrainingError: step 1: the loss is nan on rank 1; ',
      'TrainingError: step 1: the loss is nan on rank 1; ')])
 def test_a_rank_that_fails_ends_the_other(data, tmp_path, how, where, reason, of_the_chief):

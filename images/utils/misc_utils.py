@@ -64,7 +64,7 @@ def load_checkpoint(variables, path, **choice):
     What get_assigment_map_from_checkpoint() returned.
 
   Raises:
-    ValueError: nothing in the checkpoint matches, or has another dtype.
+    ValueError: nothing in the checkpoint matches, or has another dtype, or is not there.
   """
   shapes = checkpoint_utils.checkpoint_shapes(path)
   assignment_map, left_out = get_assigment_map_from_checkpoint(variables, shapes, **choice)
@@ -72,6 +72,10 @@ def load_checkpoint(variables, path, **choice):
     report = loading_report(path, assignment_map, left_out)
     raise ValueError(f'\n{report}\nnothing in {path}, which holds {sorted(shapes)[:3]}..., matches '
                      'a variable of the network: is --model_name the net of the checkpoint?')
+  missing = [name for name in assignment_map if name not in shapes]
+  if missing:
+    raise ValueError(f'get_assigment_map_from_checkpoint() names {missing[:3]}, which {path} has '
+                     'not: it has to map the names of variables there, not of scopes')
   checkpoint_utils.check_dtypes(assignment_map, path)
   tf.train.init_from_checkpoint(path, assignment_map)
   return assignment_map, left_out

@@ -54,9 +54,16 @@ class ReplicatedVarsOptimizer:
 
     Returns:
       The loss, a scalar float32 tensor, not scaled.
+
+    Raises:
+      ValueError: the loss is no scalar.
     """
     self.loss_scale = get_loss_scale(loss_scale)
-    return tf.cast(loss_fn(), tf.float32)
+    loss = tf.cast(loss_fn(), tf.float32)
+    if loss.shape.rank:
+      raise ValueError(f'loss_fn returns a loss of shape {loss.shape}, and has to return a scalar, '
+                       'such as the mean of these by tf.reduce_mean()')
+    return loss
 
   def minimize(self, loss, global_step=None, var_list=None):
     """Return the training operation.

@@ -91,3 +91,12 @@ def float32_regularizers(arg_scope):
   return {layer: {key: of_variable(value) if key.endswith('_regularizer') and value else value
                   for key, value in arguments.items()}
           for layer, arguments in arg_scope.items()}
+
+
+def regularization_loss():
+  """Return the sum of all regularization losses, float32; a network may have made its own in half.
+
+  As tf.losses.get_regularization_loss() does of losses that are all of one dtype.
+  """
+  losses = tf.losses.get_regularization_losses()
+  return tf.add_n([tf.cast(loss, tf.float32) for loss in losses]) if losses else tf.constant(0.0)

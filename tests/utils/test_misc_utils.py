@@ -109,6 +109,14 @@ def test_nothing_that_matches_is_an_error(tmp_path):
     misc_utils.load_checkpoint(network(), path)
 
 
+def test_a_choice_of_what_is_not_there_is_an_error(tmp_path, monkeypatch):
+  path = save(tmp_path, 'net.ckpt', **CHECKPOINT)
+  monkeypatch.setattr(misc_utils, 'get_assigment_map_from_checkpoint', lambda variables, *_: (
+      {'net/': variables[0]}, {}))
+  with pytest.raises(ValueError, match=r"names \['net/'\], .* has not: .*not of scopes"):
+    misc_utils.load_checkpoint(network(), path)
+
+
 def test_another_dtype_is_an_error(tmp_path):
   path = save(tmp_path, 'net.ckpt', dtype=np.float16, **{'net/conv/weights': [[1, 2]]})
   with pytest.raises(ValueError, match=rf'{path} .*: net/conv/weights is float16 in it, float32 '):

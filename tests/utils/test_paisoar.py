@@ -85,6 +85,12 @@ def test_the_loss_is_not_scaled():
   assert step.session.run(step.loss, {step.a: [1, 1]}) == 3.0
 
 
+def test_a_loss_for_each_image_is_an_error():
+  opt = paisoar.ReplicatedVarsOptimizer(tf.train.GradientDescentOptimizer(RATE))
+  with pytest.raises(ValueError, match=r'loss of shape \(2,\), and has to return a scalar'):
+    opt.compute_loss(lambda: tf.constant([1.0, 2.0]))
+
+
 def test_gradients_are_computed_for_the_scaled_loss():
   """What is lost in float16 without a scale: a gradient of 2**-30."""
   small = 2.0 ** -30
