@@ -387,10 +387,10 @@ def report_end(plan):
   """Log where the run has put its results, and update its record."""
   if not cluster_utils.is_chief():
     return
-  if 'CheckpointSaverHook' not in hooks_utils.get_builders(FLAGS.hooks):
+  checkpoint, step, *_ = run_utils.newest_checkpoint(plan.output_dir)
+  if checkpoint == plan.checkpoint:
     logging.warning('done, without a checkpoint: --hooks has no CheckpointSaverHook')
     return
-  checkpoint, step, *_ = run_utils.newest_checkpoint(plan.output_dir)
   write_record(plan, step=step)
   logging.info('%s at step %d of %d, checkpoint %s', 'done' if step >= plan.total_steps else
                'stopped', step, plan.total_steps, checkpoint)
