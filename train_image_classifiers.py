@@ -117,7 +117,7 @@ def build_training(plan, global_step):
   """
   network_fn, preprocessing_fn, train_image_size = get_network_and_preprocessing(plan.dtype)
   dataset_iterator = get_dataset_iterator(plan, preprocessing_fn, train_image_size)
-  metrics, network_variables = {}, []
+  metrics = {}
 
   def loss_fn():
     """Return the loss; what else is worth knowing leaves through `metrics`."""
@@ -125,10 +125,7 @@ def build_training(plan, global_step):
       images, labels = dataset_iterator.get_next()
       # What dropout keeps is a function of the batch, so that a run can be resumed exactly.
       seed = tf.stack([FLAGS.seed, dataset_iterator.place])
-    before = len(tf.global_variables())
     logits, end_points = network_fn(images, seed=seed)
-    # Trained or not, and made by TF-Slim or not.
-    network_variables.extend(tf.global_variables()[before:])
     loss = tf.losses.sparse_softmax_cross_entropy(
         labels=labels, logits=tf.cast(logits, tf.float32), weights=1.0)
     if 'AuxLogits' in end_points:
@@ -149,7 +146,7 @@ def build_training(plan, global_step):
     loss = opt.compute_loss(loss_fn, loss_scale=FLAGS.loss_scale)
   # Before the optimizer, whose moving averages begin where the variables do.
   if FLAGS.task_type == 'finetune' and plan.checkpoint is None and cluster_utils.is_chief():
-    load_finetune_checkpoint(plan, network_variables)
+    load_finetune_checkpoint(plan)
   train_op = opt.minimize(loss, global_step=global_step,
                           var_list=misc_utils.scope_variables(FLAGS.trainable_scopes))
   train_op = run_utils.count_images(train_op, first_step=plan.first_step, images=plan.images,
@@ -279,11 +276,11 @@ def get_hooks(plan, tensors):
       max_checkpoints_to_keep=FLAGS.max_checkpoints_to_keep))
 
 
-def load_finetune_checkpoint(plan, variables):
-  """Let the network's `variables` start from the checkpoint that the flags name."""
+def load_finetune_checkpoint(plan):
+  """Let the network's variables start from the checkpoint that the flags name."""
   path = checkpoint_utils.checkpoint_path(FLAGS.model_dir, FLAGS.ckpt_file_name)
   loaded, left_out = misc_utils.load_checkpoint(
-      variables, path,
+      tf.model_variables(), path,
       restore_moving_averages=FLAGS.restore_moving_averages,
       use_ema_weights=FLAGS.use_ema_weights,
       exclude_scopes=(FLAGS.checkpoint_exclude_scopes or '').replace(',', ' ').split())

@@ -214,7 +214,7 @@ def test_a_finetune_loads_what_a_network_has_made_without_tf_slim(data, tmp_path
   monkeypatch.setitem(model_factory.arg_scopes_map, 'plain', model_factory.arg_scopes_map['lenet'])
   values = {'model_name': 'plain', 'preprocessing_name': 'cifarnet', 'dataset_dir': data,
             'stop_at_step': 1}
-  command_line.main(**values, output_dir=tmp_path / 'a')
+  command_line.main(**values, output_dir=tmp_path / 'a', moving_average_decay=0.05)
   command_line.main(**values, output_dir=tmp_path / 'b', task_type='finetune',
                     model_dir=tmp_path / 'a', ckpt_file_name='model.ckpt-1',
                     restore_moving_averages=True)
@@ -222,6 +222,8 @@ def test_a_finetune_loads_what_a_network_has_made_without_tf_slim(data, tmp_path
                  for name in ('a/model.ckpt-1', 'b/model.ckpt-0'))
   np.testing.assert_array_equal(first['plain'], then['plain'])
   assert (first['moving_mean'], then['moving_mean']) == (4, 4)
+  assert first['moving_mean/ExponentialMovingAverage'] == pytest.approx(0.05 * 8 + 0.95 * 4)
+  assert 'count/ExponentialMovingAverage' not in first
   record = json.loads((tmp_path / 'b' / 'finetune.json').read_text())
   assert record['not loaded'] == {'count': 'not trainable'}
   monkeypatch.delitem(command_line.TINY, 'train_image_size')

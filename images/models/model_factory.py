@@ -31,7 +31,7 @@ from images.models import (
     vgg,
 )
 from images.utils import name_utils, precision_utils
-from images.utils.tf1 import slim
+from images.utils.tf1 import slim, tf
 
 models_map = {
     'lenet': lenet.lenet,
@@ -115,7 +115,8 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
   Returns:
     A function `network_fn(images, seed=None, **kwargs) -> (logits, end_points)` with the
     attributes `default_image_size` and `smallest_image_size` (pixels). Its `seed`, an int64
-    tensor [2], decides what dropout and drop path keep, see `model_utils.keep_randomly`.
+    tensor [2], decides what dropout and drop path keep, see `model_utils.keep_randomly`. All
+    variables that it makes, trained or not, with TF-Slim or without, are tf.model_variables().
 
   Raises:
     ValueError: no network has this name, or it has no arg scope; from network_fn: it returns
@@ -128,12 +129,16 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
 
   @functools.wraps(network)
   def network_fn(images, seed=None, **kwargs):
+    before = len(tf.global_variables())
     scope = precision_utils.float32_regularizers(arg_scope(weight_decay=weight_decay))
     with slim.arg_scope(scope), slim.arg_scope(
         [model_utils.keep_randomly], seed=seed), slim.arg_scope(
         [conv_utils.conv2d], is_training=is_training):
       outputs = network(images, num_classes=num_classes, is_training=is_training, **kwargs)
     _check_outputs(name, outputs, num_classes)
+    known = set(tf.model_variables())
+    tf.get_collection_ref(tf.GraphKeys.MODEL_VARIABLES).extend(
+        variable for variable in tf.global_variables()[before:] if variable not in known)
     return outputs
 
   return network_fn

@@ -32,9 +32,9 @@ class ReplicatedVarsOptimizer:
       accumulate_steps: integer, micro-batches, each a run of the training operation, whose
         mean gradient makes a step.
       gradient_compression: 'none', or 'fp16' to exchange gradients in float16.
-      moving_average_decay: float, of an exponential moving average that is kept of each variable
-        of the model, trained or not, beside it in a checkpoint; or None for none. The decay
-        is at most (1 + n) / (10 + n) in step n.
+      moving_average_decay: float, of an exponential moving average that is kept of each float
+        variable of the model, trained or not, beside it in a checkpoint; or None for none. The
+        decay is at most (1 + n) / (10 + n) in step n.
     """
     self._optimizer = optimizer
     self._clip_norm = clip_norm
@@ -132,8 +132,9 @@ class ReplicatedVarsOptimizer:
     if self._average_decay is None:
       return moved
     average = tf.train.ExponentialMovingAverage(self._average_decay, num_updates=global_step)
+    followed = [v for v in tf.model_variables() + variables if v.dtype.is_floating]
     with tf.control_dependencies([moved]):
-      return average.apply(list(dict.fromkeys(tf.model_variables() + variables)))
+      return average.apply(list(dict.fromkeys(followed)))
 
   def _unscale_and_clip(self, gradients, norm):
     """Return the gradients of the loss itself, of a global norm of at most clip_norm.

@@ -132,8 +132,9 @@ def count_bad(dataset, max_bad_fraction, records, position=0):
 
 
 def allowed_bad(max_bad_fraction, records):
-  """Return how many of the records of an epoch may be bad, an int."""
-  return int(max_bad_fraction * records + 1e-6)  # 0.29 x 100 is a little less than 29.
+  """Return how many of the records of an epoch may be bad, an int: never all, which has no end."""
+  allowed = int(max_bad_fraction * records + 1e-6)  # 0.29 x 100 is a little less than 29.
+  return min(allowed, records - 1)
 
 
 def check_bad(skipped, allowed):

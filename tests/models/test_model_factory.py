@@ -6,7 +6,7 @@ import re
 import pytest
 
 from images.models import model_factory
-from images.utils.tf1 import tf
+from images.utils.tf1 import slim, tf
 from tests.models import zoo
 
 
@@ -65,6 +65,20 @@ def test_a_network_that_returns_something_else_is_an_error(monkeypatch, outputs,
   network_fn = model_factory.get_network_fn('own', 4)
   with tf.Graph().as_default(), pytest.raises(ValueError, match=f'the network own {message}'):
     network_fn(tf.zeros([2, 28, 28, 3]))
+
+
+def test_all_that_a_network_makes_are_its_variables_once(monkeypatch):
+  def outputs(images):
+    slim.model_variable('by_slim', [3])
+    tf.get_variable('plain', [3])
+    tf.get_variable('count', initializer=1, trainable=False)
+    return images[:, 0, 0], {}
+
+  own_network(monkeypatch, outputs)
+  with tf.Graph().as_default():
+    tf.get_variable('before', [3])
+    model_factory.get_network_fn('own', 3)(tf.zeros([2, 28, 28, 3]))
+    assert sorted(v.op.name for v in tf.model_variables()) == ['by_slim', 'count', 'plain']
 
 
 def test_a_network_without_an_arg_scope_is_an_error(monkeypatch):

@@ -328,10 +328,11 @@ def test_one_rank_may_have_all_bad_images_of_an_epoch(tmp_path, monkeypatch):
   assert sum(skipped) == 2
 
 
-def test_only_undecodable_images_are_an_error_and_no_endless_loop(tmp_path):
+@pytest.mark.parametrize('fraction', [0.5, 1.0])
+def test_only_undecodable_images_are_an_error_and_no_endless_loop(tmp_path, fraction):
   write(tmp_path, [2], r0=record(0, encoded=b'no'), r1=record(1, encoded=b'no'))
   with pytest.raises(tf.errors.InvalidArgumentError, match='max_bad_fraction'):
-    read(tmp_path, [2], 1, max_bad_fraction=0.5)
+    read(tmp_path, [2], 1, max_bad_fraction=fraction)
 
 
 @pytest.mark.parametrize('key', ['image/encoded', 'image/class/label'])
