@@ -154,9 +154,9 @@ def build_training(plan, global_step):
   if FLAGS.print_model_statistics and cluster_utils.is_chief():
     logging.info('trainable variables:\n%s', misc_utils.model_statistics(tf.trainable_variables()))
   return train_op, progress_utils.progress_tensors(
-      train_op, opt, loss=loss, learning_rate=learning_rate, skipped=dataset_iterator.skipped,
-      allowed=dataset_iterator.allowed, wait=dataset_iterator.wait,
-      follow=dataset_iterator.follow, **metrics)
+      train_op, opt, loss=loss, metrics=metrics, learning_rate=learning_rate,
+      skipped=dataset_iterator.skipped, allowed=dataset_iterator.allowed,
+      wait=dataset_iterator.wait, follow=dataset_iterator.follow)
 
 
 def make_plan():

@@ -43,22 +43,23 @@ def every(steps, tensors, update):
 
 
 class StepMeans:
-  """What hooks see of a step: the means of loss and accuracy over its micro-batches."""
+  """What hooks see of a step: the means of loss and metrics over its micro-batches."""
 
   def __init__(self):
     self._runs = []
 
   def add(self, values):
-    """Take in the `values` of a run, a dict; return those of the step once it is complete.
+    """Take in the `values` of a run, a dict with 'loss' and the dict 'metrics'.
 
-    Before it is complete, return None.
+    Return those of the step once it is complete, and before that None.
     """
     self._runs.append(values)
     if not values.get('complete', True):
       return None
     runs, self._runs = self._runs, []
-    return {**values, **{name: sum(run[name] for run in runs) / len(runs)
-                         for name in ('loss', 'accuracy') if name in values}}
+    return {**values, 'loss': sum(run['loss'] for run in runs) / len(runs),
+            'metrics': {name: sum(run['metrics'][name] for run in runs) / len(runs)
+                        for name in values['metrics']}}
 
 
 def _local_getter(getter, *args, **kwargs):

@@ -125,15 +125,15 @@ class FiniteTrainingHook(tf.train.SessionRunHook):
 class LoggingTensorHook(tf.train.SessionRunHook):
   """Logs how training goes, every so many steps and at the last one.
 
-  Loss, accuracy and learning rate are those of the step, of all ranks and micro-batches;
+  Loss, metrics and learning rate are those of the step, of all ranks and micro-batches;
   images/s counts all ranks.
   """
 
   def __init__(self, tensors, *, every_n_iters, total_steps, global_batch):
-    """Log these entries of `tensors`: 'step' and 'loss', and where they are there, 'accuracy',
-    'learning_rate', 'loss_scale' if it adapts, 'skipped' undecodable images, 'wait' [ranks], the
-    seconds that a run has waited for its images, and 'complete', whether it ends a step."""
-    shown = ['step', 'complete', 'loss', 'accuracy', 'learning_rate', 'skipped', 'wait']
+    """Log these entries of `tensors`: 'step', 'loss' and 'metrics', a dict, and where they are
+    there, 'learning_rate', 'loss_scale' if it adapts, 'skipped' undecodable images, 'wait' [ranks],
+    the seconds that a run has waited for its images, and 'complete', whether it ends a step."""
+    shown = ['step', 'complete', 'loss', 'metrics', 'learning_rate', 'skipped', 'wait']
     shown += ['loss_scale'] if tensors['dynamic'] else []
     self._tensors = {name: tensors[name] for name in shown if tensors.get(name) is not None}
     self._every_n_iters = every_n_iters
@@ -175,9 +175,10 @@ class LoggingTensorHook(tf.train.SessionRunHook):
     step = int(values['step'])
     started_step, started = self._started
     parts = [f'step {step}/{self._total_steps}', f'loss {values["loss"]:.4f}']
-    for name, form in (('accuracy', '.4f'), ('learning_rate', '.3g'), ('loss_scale', 'g')):
-      if name in values:
-        parts.append(f'{name.replace("_", " ")} {values[name]:{form}}')
+    rows = [(name, value, '.4f') for name, value in values['metrics'].items()]
+    rows += [(name, values[name], form)
+             for name, form in (('learning_rate', '.3g'), ('loss_scale', 'g')) if name in values]
+    parts += [f'{name.replace("_", " ")} {value:{form}}' for name, value, form in rows]
     if step > started_step:
       seconds = (now - started) / (step - started_step)
       left = datetime.timedelta(seconds=round(max(0, self._total_steps - step) * seconds))

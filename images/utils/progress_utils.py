@@ -3,9 +3,9 @@ from images.utils import cluster_utils, preparation_utils
 from images.utils.tf1 import tf
 
 
-def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, skipped=None,
+def progress_tensors(train_op, opt, *, loss, metrics, learning_rate=None, skipped=None,
                      allowed=None, wait=None, follow=None):
-  """Return the dict of tensors that hooks watch; loss and accuracy are means over ranks.
+  """Return the dict of tensors that hooks watch; loss and metrics are means over ranks.
 
   With them travels whether a rank asks all others to stop, as stop_utils describes it, and
   whose loss is not finite: 'lost', bool [ranks].
@@ -13,7 +13,9 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
   Args:
     train_op: operation of a step, what opt.minimize() returned.
     opt: ReplicatedVarsOptimizer.
-    loss, accuracy, learning_rate: scalar float tensors.
+    loss, learning_rate: scalar float tensors.
+    metrics: dict of scalar tensors by the names that the log and TensorBoard give them, what else
+      is worth knowing of a step; a dict within the dict.
     wait: scalar float tensor, seconds that this rank's step has waited for its images, or None;
       float [ranks] in the dict, as a mean would hide the one rank that all wait for.
     skipped: scalar integer tensor, undecodable images of this rank so far, or None; all ranks'
@@ -21,13 +23,19 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
     allowed: scalar integer tensor, how many all ranks together may have; a step fails with more.
     follow: function from the `skipped` of every rank, int64 [ranks], to an operation that each
       step runs too, or None.
+
+  Raises:
+    ValueError: one of the metrics is no scalar.
   """
   size, rank = cluster_utils.size(), cluster_utils.rank()
   request = tf.placeholder_with_default(0.0, [], name='stop_request')
   lost = tf.cast(~tf.is_finite(loss), tf.float32) * tf.one_hot(rank, size)
   shared = {'loss': loss, 'stop': request, 'lost': lost}
-  if accuracy is not None:
-    shared['accuracy'] = accuracy
+  for name, metric in metrics.items():
+    if metric.shape.rank:
+      raise ValueError(f'metrics[{name!r}] has shape {metric.shape}, and has to be a scalar, such '
+                       'as the mean of these by tf.reduce_mean()')
+    shared['metrics', name] = tf.cast(metric, tf.float32)
   if wait is not None:
     shared['wait'] = tf.cast(wait, tf.float32) * tf.one_hot(rank, size)
   if skipped is not None:
@@ -36,7 +44,8 @@ def progress_tensors(train_op, opt, *, loss, accuracy=None, learning_rate=None, 
   means = dict(zip(shared, cluster_utils.mean_of_all(list(shared.values()), 'progress')))
   tensors = dict(means, stop=means['stop'] > 0, stop_request=request, lost=means['lost'] > 0,
                  learning_rate=learning_rate, finite=opt.finite, complete=opt.complete,
-                 loss_scale=opt.loss_scale.value, dynamic=opt.loss_scale.is_dynamic)
+                 loss_scale=opt.loss_scale.value, dynamic=opt.loss_scale.is_dynamic,
+                 metrics={name: means['metrics', name] for name in metrics})
   if wait is not None:
     tensors['wait'] = means['wait'] * size
   done = [train_op]

@@ -39,9 +39,10 @@ def test_no_checkpoint_holds_the_sums():
 
 def test_a_step_has_the_means_of_its_micro_batches():
   means = accumulation_utils.StepMeans()
-  runs = [{'loss': 4.0, 'accuracy': 0.5, 'step': 6, 'complete': False},
-          {'loss': 1.0, 'accuracy': 0.75, 'step': 7, 'complete': True}]
+  runs = [{'loss': 4.0, 'metrics': {'accuracy': 0.5}, 'step': 6, 'complete': False},
+          {'loss': 1.0, 'metrics': {'accuracy': 0.75}, 'step': 7, 'complete': True}]
   for _ in range(2):
     assert means.add(runs[0]) is None
-    assert means.add(runs[1]) == {'loss': 2.5, 'accuracy': 0.625, 'step': 7, 'complete': True}
-  assert means.add({'loss': 3.0}) == {'loss': 3.0}
+    assert means.add(runs[1]) == {'loss': 2.5, 'metrics': {'accuracy': 0.625}, 'step': 7,
+                                  'complete': True}
+  assert means.add({'loss': 3.0, 'metrics': {}}) == {'loss': 3.0, 'metrics': {}}

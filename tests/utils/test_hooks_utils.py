@@ -46,7 +46,8 @@ def build(*, poison=None, poison_loss=None, poison_gradient=None, loss_scale=1.0
     with tf.control_dependencies([train_op]):
       wait = tf.gather(tf.constant(wait, tf.float64), global_step.read_value() - 1)
   tensors = progress_utils.progress_tensors(
-      train_op, opt, loss=loss, accuracy=tf.constant(0.25), learning_rate=tf.constant(0.5),
+      train_op, opt, loss=loss, metrics={'accuracy': tf.constant(0.25)},
+      learning_rate=tf.constant(0.5),
       skipped=None if skipped is None else tf.constant(skipped, tf.int64),
       allowed=tf.constant(7, tf.int64), wait=wait)
   return train_op, tensors
@@ -110,12 +111,12 @@ def test_the_share_of_waiting_is_of_the_rank_that_all_wait_for(log, caplog, monk
   monkeypatch.setattr(hooks_utils, 'time', types.SimpleNamespace(monotonic=lambda: next(ticks)))
   monkeypatch.setattr(cluster_utils, 'size', lambda: 2)
   hook = hooks_utils.LoggingTensorHook(
-      {'step': 'step', 'loss': 'loss', 'wait': 'wait', 'dynamic': False}, every_n_iters=10,
-      total_steps=20, global_batch=8)
+      {**dict.fromkeys(['step', 'loss', 'metrics', 'wait'], ''), 'dynamic': False},
+      every_n_iters=10, total_steps=20, global_batch=8)
   for step in range(10, 21):
     wait = np.array([0.1, 0.0] if step < 14 else [0.0, 0.1], np.float32)
     hook.after_run(None, tf.train.SessionRunValues(
-        {'step': step, 'loss': 0.5, 'wait': wait}, None, None))
+        {'step': step, 'loss': 0.5, 'metrics': {}, 'wait': wait}, None, None))
   assert log()[-1].endswith('  waiting for images 10 %')
   assert 'training waits for images, most on rank 1: raise' in caplog.text
 
@@ -127,12 +128,13 @@ def test_micro_batches_are_no_steps_of_the_log(tmp_path, log):
 
 def test_the_log_has_the_means_of_micro_batches(log):
   hook = hooks_utils.LoggingTensorHook(
-      {'step': 'step', 'loss': 'loss', 'complete': 'complete', 'dynamic': False}, every_n_iters=1,
-      total_steps=1, global_batch=8)
-  for step, loss in ((0, 4.0), (1, 1.0)):
+      {**dict.fromkeys(['step', 'loss', 'metrics', 'complete'], ''), 'dynamic': False},
+      every_n_iters=1, total_steps=1, global_batch=8)
+  for step, loss, top_5 in ((0, 4.0, 0.5), (1, 1.0, 0.75)):
     hook.after_run(None, tf.train.SessionRunValues(
-        {'step': step, 'loss': loss, 'complete': step == 1}, None, None))
-  assert log() == ['step 1/1  loss 2.5000']
+        {'step': step, 'loss': loss, 'metrics': {'top_5': top_5}, 'complete': step == 1}, None,
+        None))
+  assert log() == ['step 1/1  loss 2.5000  top 5 0.6250']
 
 
 def test_a_last_step_on_the_interval_is_logged_once(tmp_path, log):
@@ -145,13 +147,12 @@ def test_a_last_step_on_the_interval_is_logged_once(tmp_path, log):
 def test_images_per_second_and_the_time_left(log, monkeypatch, global_batch, speed):
   """A clock that stands still but for two seconds between one step and the next."""
   hook = hooks_utils.LoggingTensorHook(
-      {'step': 'step', 'loss': 'loss', 'dynamic': False}, every_n_iters=10, total_steps=1830,
-      global_batch=global_batch)
+      {**dict.fromkeys(['step', 'loss', 'metrics'], ''), 'dynamic': False}, every_n_iters=10,
+      total_steps=1830, global_batch=global_batch)
   monkeypatch.setattr(hooks_utils.time, 'monotonic', lambda: 1000.0 + 2.0 * hook._values['step'])
   for step in range(1, 31):
     hook.after_run(None, tf.train.SessionRunValues(
-        results={'step': np.int64(step), 'loss': np.float32(0.5)}, options=None,
-        run_metadata=None))
+        {'step': np.int64(step), 'loss': np.float32(0.5), 'metrics': {}}, None, None))
   assert log() == [f'step 10/1830  loss 0.5000  {speed} images/s  1:00:40 left',
                    f'step 20/1830  loss 0.5000  {speed} images/s  1:00:20 left',
                    f'step 30/1830  loss 0.5000  {speed} images/s  1:00:00 left']

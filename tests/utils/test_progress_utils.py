@@ -7,14 +7,14 @@ from images.utils import cluster_utils, paisoar, progress_utils
 from images.utils.tf1 import tf
 
 
-def build(allowed, **kwargs):
+def build(allowed, metrics=(), **kwargs):
   """Return the tensors of a step before which this rank has skipped two images."""
   step = tf.train.get_or_create_global_step()
   opt = paisoar.ReplicatedVarsOptimizer(tf.train.GradientDescentOptimizer(0.5))
   loss = opt.compute_loss(lambda: 3.0 * tf.get_variable('w', initializer=2.0))
   return progress_utils.progress_tensors(
-      opt.minimize(loss, step), opt, loss=loss, skipped=tf.constant(2, tf.int64),
-      allowed=tf.constant(allowed, tf.int64), **kwargs)
+      opt.minimize(loss, step), opt, loss=loss, metrics=dict(metrics),
+      skipped=tf.constant(2, tf.int64), allowed=tf.constant(allowed, tf.int64), **kwargs)
 
 
 @pytest.mark.parametrize(('allowed', 'fails'), [(6, False), (5, True)])
@@ -68,11 +68,18 @@ def test_each_step_knows_what_each_rank_has_skipped(monkeypatch, size):
     assert session.run(seen).tolist() == [0, 2] + [0] * (size - 2)
 
 
-def test_loss_and_accuracy_are_means_over_the_ranks(monkeypatch):
+def test_loss_and_metrics_are_means_over_the_ranks(monkeypatch):
   """Of this rank, whose loss is 6, and two of zero."""
   monkeypatch.setattr(cluster_utils, 'size', lambda: 3)
   monkeypatch.setattr(cluster_utils, 'mean', lambda tensor, *_: tensor / 3)
   with tf.Graph().as_default(), tf.Session() as session:
-    tensors = build(10, accuracy=tf.constant(0.75))
+    tensors = build(10, {'accuracy': tf.constant(0.75), 'loss': tf.constant(9)})
     session.run(tf.global_variables_initializer())
-    assert session.run([tensors['loss'], tensors['accuracy']]) == [2.0, 0.25]
+    assert session.run([tensors['loss'], tensors['metrics']]) == [
+        2.0, {'accuracy': 0.25, 'loss': 3.0}]
+
+
+def test_a_metric_for_each_image_is_an_error():
+  with tf.Graph().as_default(), pytest.raises(
+      ValueError, match=r"metrics\['top_5'\] has shape \(2,\), and has to be a scalar, such as"):
+    build(10, {'top_5': tf.constant([1.0, 0.0])})

@@ -13,7 +13,7 @@ def test_the_numbers_of_the_first_of_every_third_and_of_the_last_step(tmp_path, 
     step = (run + micro_batches - 1) // micro_batches
     tensors = {'step': step, 'complete': tf.equal(run % micro_batches, 0),
                'loss': 10.0 / tf.cast(run, tf.float32), 'learning_rate': tf.constant(0.5),
-               'accuracy': None}
+               'loss_scale': None, 'metrics': {'in_full': 1.0 / tf.cast(run, tf.float32)}}
     hook = summary_utils.SummaryHook(tensors, str(tmp_path), 3)
     with tf.train.MonitoredSession(hooks=[hook]) as session:
       for _ in range(7 * micro_batches):
@@ -25,18 +25,19 @@ def test_the_numbers_of_the_first_of_every_third_and_of_the_last_step(tmp_path, 
   losses = {1: [10, 5], 3: [10 / 5, 10 / 6], 6: [10 / 11, 10 / 12], 7: [10 / 13, 10 / 14]}
   if micro_batches == 1:
     losses = {step: [10 / step] for step in losses}
-  assert found == {step: {'loss': pytest.approx(np.mean(of_runs)), 'learning_rate': 0.5}
+  assert found == {step: {'loss': pytest.approx(np.mean(of_runs)), 'learning_rate': 0.5,
+                          'in_full': pytest.approx(np.mean(of_runs) / 10)}
                    for step, of_runs in losses.items()}
 
 
 def values(step):
   """Return what a run of the session fetches at the end of a step."""
-  return tf.train.SessionRunValues({'step': step, 'loss': 1.0}, None, None)
+  return tf.train.SessionRunValues({'step': step, 'loss': 1.0, 'metrics': {}}, None, None)
 
 
 def test_numbers_are_on_the_disk_at_once_and_once_for_a_step(tmp_path):
   """Where an overflow makes a step void, its number comes again."""
-  hook = summary_utils.SummaryHook({'step': 'step', 'loss': 'loss', 'complete': 'complete'},
+  hook = summary_utils.SummaryHook(dict.fromkeys(['step', 'loss', 'metrics', 'complete'], ''),
                                    str(tmp_path), 2)
   for step, found in ((0, [0]), (0, [0]), (1, [0, 1]), (2, [0, 1, 2]), (2, [0, 1, 2]),
                       (3, [0, 1, 2])):
