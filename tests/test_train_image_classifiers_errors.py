@@ -118,8 +118,9 @@ def test_corrupt_record_is_named_when_it_is_met(fails, tmp_path):
 
 @pytest.mark.parametrize(('change', 'message'), [
     ({'label': 12}, 'label 12 is outside [0, 10): set --num_classes'),
-    ({'label': -1}, 'label -1 is outside [0, 10): set --num_classes, or if it is negative '
-                    '--labels_offset, or convert the data again; file'),
+    ({'label': -1}, 'label -1 is outside [0, 10): set --num_classes, or --labels_offset if the '
+                    'labels of the data do not start at 0 (1 where they do at 1), or convert the '
+                    'data again; file'),
     ({'image': b'\x89PNG'}, 'so far, more than the 0 that --max_bad_fraction allows in'),
 ])
 def test_bad_record(fails, tmp_path, change, message):

@@ -25,8 +25,9 @@ datasets_map = {
 # mock is as large as ImageNet's training set.
 _MOCK_RECORDS = 1281167
 
-DataSources = collections.namedtuple('DataSources', ['files', 'counts', 'manifest'])
-DataSources.__doc__ = 'Paths of TFRecord files, their record counts, and the manifest or None.'
+DataSources = collections.namedtuple('DataSources', ['files', 'counts', 'manifest', 'classes'])
+DataSources.__doc__ = ('Paths of TFRecord files, their record counts, the manifest or None, and '
+                       'how many classes the data set has, 0 where nothing tells.')
 
 
 def get_data_sources(dataset_name, dataset_dir, file_names=None, *, is_training=True):
@@ -50,7 +51,7 @@ def get_data_sources(dataset_name, dataset_dir, file_names=None, *, is_training=
       given = f'--dataset_dir={dataset_dir}' if dataset_dir else f'--{flag}={file_names}'
       raise ValueError(f'{given} is given, but --dataset_name=mock has random images: name the '
                        'data set, image_folder for photos of your own, or leave the flag out')
-    return DataSources([], [_MOCK_RECORDS], None)
+    return DataSources([], [_MOCK_RECORDS], None, 0)
   dataset = _lookup(dataset_name)
   if not dataset_dir:
     raise ValueError(f'--dataset_dir is needed with --dataset_name={dataset_name}')
@@ -64,10 +65,10 @@ def get_data_sources(dataset_name, dataset_dir, file_names=None, *, is_training=
     raise ValueError(f'--{flag} is needed: the data set {dataset_name!r} has no list of its own')
   found = [path for pattern in patterns for path in _expand(dataset_dir, pattern, flag)]
   files = list(dict.fromkeys(found))  # Patterns may overlap.
-  if not file_names:
-    _check_complete(files, flag)
+  _check_complete(files, flag, patterns if file_names else None)
   manifest = tfrecord.read_manifest(dataset_dir)
-  return DataSources(files, tfrecord.record_counts(files, manifest, flag), manifest)
+  classes = manifest['classes'] if manifest else tfrecord.read_labels(dataset_dir) or ()
+  return DataSources(files, tfrecord.record_counts(files, manifest, flag), manifest, len(classes))
 
 
 def facts(data_sources):
@@ -88,7 +89,8 @@ def _lookup(dataset_name):
 def _expand(dataset_dir, pattern, flag):
   """Return the sorted paths that a name or glob pattern stands for."""
   path = os.path.join(dataset_dir, pattern)
-  if not any(character in pattern for character in '*?['):
+  # A name may hold what would be a pattern, as train[1].tfrecord does.
+  if not _is_pattern(pattern) or tf.io.gfile.exists(path):
     return [path]
   found = sorted(path for path in tf.io.gfile.glob(os.path.join(glob.escape(dataset_dir), pattern))
                  if not path.endswith(tfrecord.partial_name('')))
@@ -100,18 +102,30 @@ def _expand(dataset_dir, pattern, flag):
   return found
 
 
-def _check_complete(files, flag):
-  """Raise ValueError where files named k-of-n are not all of one n, counted from 0."""
+def _is_pattern(name):
+  return any(character in name for character in '*?[')
+
+
+def _check_complete(files, flag, chosen=None):
+  """Raise ValueError where files named k-of-n are not all of one n, counted from 0.
+
+  Where the user has `chosen` them, a list of names and patterns, the chief warns instead, and of
+  patterns only: a part of the files may be meant.
+  """
   sets = {}
   for path in files:
-    part = re.match(r'(.*?)(\d+)-of-(\d+)', os.path.basename(path))
+    part = re.fullmatch(r'(.*?)(\d+)-of-(\d+)[^/]*', path)
     if part:
       sets.setdefault(part[1], []).append((int(part[3]), int(part[2])))
-  if any(sorted(found) != [(len(found), k) for k in range(len(found))] for found in sets.values()):
-    names = ', '.join(os.path.basename(path) for path in files[:10])
-    raise ValueError(f'not the files of one whole conversion: {names}{", ..." * (len(files) > 10)} '
-                     f'in {os.path.dirname(files[0])}; convert the data set again, or name the '
-                     f'files with --{flag}')
+  if all(sorted(found) == [(len(found), k) for k in range(len(found))] for found in sets.values()):
+    return
+  names = ', '.join(os.path.basename(path) for path in files[:10])
+  words = (f'not the files of one whole conversion: {names}{", ..." * (len(files) > 10)} in '
+           f'{os.path.dirname(files[0])}')
+  if chosen is None:
+    raise ValueError(f'{words}; convert the data set again, or name the files with --{flag}')
+  if any(_is_pattern(name) for name in chosen) and cluster_utils.is_chief():
+    logging.warning('--%s: %s; are some missing, or left over from an earlier one?', flag, words)
 
 
 def check_labels(data_sources, num_classes, labels_offset=0):
@@ -125,23 +139,27 @@ def check_labels(data_sources, num_classes, labels_offset=0):
     labels_offset: int, subtracted from the labels first.
   """
   manifest = data_sources.manifest or {}
+  entries = manifest.get('files', {})
   labels = {name: [label - labels_offset for label in entry['labels']]
-            for name, entry in manifest.get('files', {}).items()}
-  classes = len(manifest.get('classes') or [])
+            for name, entry in entries.items()}
+  classes = data_sources.classes
   # What is enough for every file, also those of an evaluation to come.
   enough = max([classes - labels_offset, *(high + 1 for _, high in labels.values())])
   for path in data_sources.files:
     low, high = labels.get(os.path.basename(path), (0, 0))
+    if low >= 0 and high < num_classes or not tfrecord.current_entry(path, entries):
+      continue
     if low < 0:
       raise ValueError(f'{path} has labels from {low} on, after --labels_offset={labels_offset} '
                        'is subtracted; they have to start at 0 or above: leave the flag out')
-    if high >= num_classes:
-      after = f' after --labels_offset={labels_offset} is subtracted,' if labels_offset else ''
-      raise ValueError(f'{path} has labels from {low} to {high},{after} outside [0, '
-                       f'{num_classes}): set --num_classes={enough}')
+    after = f' after --labels_offset={labels_offset} is subtracted,' if labels_offset else ''
+    raise ValueError(f'{path} has labels from {low} to {high},{after} outside [0, '
+                     f'{num_classes}): set --num_classes={enough}')
   if 0 < classes < num_classes + labels_offset and cluster_utils.is_chief():
+    background = '' if labels_offset else '; if its class 0 is background, --labels_offset=-1'
     logging.warning('--num_classes=%d, but the data set has %d classes: set --num_classes=%d, '
-                    'unless a checkpoint has more', num_classes, classes, classes - labels_offset)
+                    'unless a checkpoint has more%s', num_classes, classes,
+                    classes - labels_offset, background)
 
 
 def get_dataset_iterator(dataset_name, train_image_size, preprocessing_fn, data_sources, *,

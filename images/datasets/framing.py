@@ -14,6 +14,8 @@ from images.utils.tf1 import tf
 
 _HEADER = struct.Struct('<QI')
 _FOOTER_BYTES = 4
+# How files begin that are compressed as a whole: by gzip, by zlib.
+_COMPRESSED = (b'\x1f\x8b', b'\x78\x01', b'\x78\x9c', b'\x78\xda')
 _REMEDY = 'copy the file again, or convert the data set again with download_and_convert_data.py'
 
 
@@ -94,6 +96,8 @@ def _record_bytes(header, path, count, offset):
     raise _corrupt(path, count, offset, 'the file ends within its header')
   length, checksum = _HEADER.unpack(header)
   if checksum != masked_crc32c(header[:8]):
+    if offset == 0 and header.startswith(_COMPRESSED):
+      raise CorruptRecordError(f'{path} is compressed: unpack it first, such as with gunzip')
     raise _corrupt(path, count, offset, 'the checksum of its header is wrong')
   return _HEADER.size + length + _FOOTER_BYTES
 

@@ -225,11 +225,14 @@ def _record_count(path, entries, flag):
   if not tf.io.gfile.exists(path):
     raise FileNotFoundError(f'{path} does not exist; check --dataset_dir and --{flag}, or '
                             'make the data set with download_and_convert_data.py')
-  entry = entries.get(os.path.basename(path))
-  if entry and entry['bytes'] == tf.io.gfile.stat(path).length:
-    count = entry['records']
-  else:
-    count = count_records(path)
+  entry = current_entry(path, entries)
+  count = entry['records'] if entry else count_records(path)
   if count == 0:
     raise ValueError(f'{path} has no records; leave it out of --{flag}, or {_CONVERT}')
   return count
+
+
+def current_entry(path, entries):
+  """Return what the 'files' of a manifest tell of a file; None if it has another size by now."""
+  entry = entries.get(os.path.basename(path))
+  return entry if entry and entry['bytes'] == tf.io.gfile.stat(path).length else None

@@ -64,6 +64,9 @@ def _in_words(error, data_files, output_dir, checkpoint):
             'resumes the run')
   if 'Could not parse example' in reason:
     return f'a record is no tf.train.Example in one of {data_files[:5]}: {reason}'
+  if "Data types don't match" in reason:
+    return (f'a record holds something of another type, in one of {data_files[:5]}: {reason}. '
+            'Labels have to be int64, and images bytes: write the records again')
   return _failed_assertion(error) or f'{reason} ({type(error).__name__}, traceback above)'
 
 

@@ -107,8 +107,8 @@ def _check_labels(labels, num_classes, paths):
   return tf.debugging.Assert(
       tf.equal(tf.size(outside), 0),
       ['label', tf.gather(labels, outside), f'is outside [0, {num_classes}): set --num_classes, or '
-       'if it is negative --labels_offset, or convert the data again; file',
-       tf.gather(paths, outside)])
+       '--labels_offset if the labels of the data do not start at 0 (1 where they do at 1), or '
+       'convert the data again; file', tf.gather(paths, outside)])
 
 
 def count_bad(dataset, max_bad_fraction, records, position=0):

@@ -1,11 +1,12 @@
 """The data sets by name: which files there are, and batches of them."""
+import os
 import shutil
 import types
 
 import numpy as np
 import pytest
 
-from images.datasets import dataset_factory
+from images.datasets import dataset_factory, tfrecord
 from images.preprocessing import preprocessing_factory
 from images.utils.tf1 import tf
 from tests.datasets import make_data
@@ -65,6 +66,11 @@ def test_a_file_that_two_patterns_match_counts_once(cifar10):
 def test_a_pattern_leaves_out_what_a_killed_conversion_has_begun(cifar10, tmp_path):
   (tmp_path / 'cifar10_train.tfrecord.partial').write_bytes(b'half a reco')
   assert sources(cifar10, 'cifar10_train*') == (['cifar10_train.tfrecord'], [4])
+
+
+def test_a_name_that_could_be_a_pattern(cifar10):
+  os.rename(f'{cifar10}/cifar10_train.tfrecord', f'{cifar10}/train[1].tfrecord')
+  assert sources(cifar10, 'train[1].tfrecord') == (['train[1].tfrecord'], [4])
 
 
 def test_a_directory_with_characters_of_patterns(cifar10, tmp_path):
@@ -129,7 +135,7 @@ def test_a_data_set_without_a_list_of_its_own_needs_file_names(cifar10, monkeypa
 
 @pytest.mark.parametrize('parts', [[(0, 3), (2, 3)], [(0, 3), (1, 3)],
                                    [(0, 3), (1, 3), (2, 3), (0, 1)]])
-def test_the_files_of_an_interrupted_conversion_are_an_error(tmp_path, parts):
+def test_the_files_of_an_interrupted_conversion_are_an_error(tmp_path, parts, caplog):
   """One was killed between two renames: part of its files are there, or with older ones."""
   names = [f'image_folder_train_{k:05}-of-{n:05}.tfrecord' for k, n in sorted(parts)]
   make_data.write_dataset(tmp_path, 'image_folder', {name: [0, 1] for name in names},
@@ -138,14 +144,21 @@ def test_the_files_of_an_interrupted_conversion_are_an_error(tmp_path, parts):
                                        f'in {tmp_path}; convert the data set again, or name the '
                                        'files with --train_files'):
     dataset_factory.get_data_sources('image_folder', str(tmp_path))
+  assert caplog.messages == []
+  assert sources(str(tmp_path), ','.join(names), dataset='image_folder')[0] == names
+  assert caplog.messages == []
   assert sources(str(tmp_path), '*-of-*', dataset='image_folder') == (names, [2] * len(names))
+  assert [text.startswith('--train_files: not the files of one whole conversion: ')
+          for text in caplog.messages] == [True]
 
 
-def test_the_files_of_a_whole_conversion(tmp_path):
+def test_the_files_of_a_whole_conversion(tmp_path, caplog):
   names = [f'image_folder_train_{k:05}-of-00003.tfrecord' for k in range(3)]
   make_data.write_dataset(tmp_path, 'image_folder', {name: [0, 1] for name in names},
                           classes=['a', 'b'])
-  assert sources(str(tmp_path), dataset='image_folder') == (names, [2, 2, 2])
+  for choice in (None, '*-of-*'):
+    assert sources(str(tmp_path), choice, dataset='image_folder') == (names, [2, 2, 2])
+  assert caplog.messages == []
 
 
 def test_labels_that_the_manifest_tells_of(cifar10):
@@ -182,12 +195,26 @@ def test_as_many_classes_as_all_files_need(tmp_path, classes):
 
 @pytest.mark.parametrize(('num_classes', 'labels_offset', 'words'), [
     (10, 0, None), (11, -1, None),
-    (100, 0, '--num_classes=100, but the data set has 10 classes: set --num_classes=10, '),
-    (12, -1, '--num_classes=12, but the data set has 10 classes: set --num_classes=11, ')])
-def test_more_classes_than_the_data_set_has(cifar10, caplog, num_classes, labels_offset, words):
+    (100, 0, '--num_classes=100, but the data set has 10 classes: set --num_classes=10, unless a '
+     'checkpoint has more; if its class 0 is background, --labels_offset=-1'),
+    (12, -1, '--num_classes=12, but the data set has 10 classes: set --num_classes=11, unless a '
+     'checkpoint has more')])
+@pytest.mark.parametrize('told_by', ['manifest.json', 'labels.txt'])
+def test_more_classes_than_the_data_set_has(cifar10, caplog, told_by, num_classes, labels_offset,
+                                            words):
+  if told_by == 'labels.txt':
+    os.remove(f'{cifar10}/manifest.json')
+    tfrecord.write_labels(cifar10, 'abcdefghij')
   train = dataset_factory.get_data_sources('cifar10', cifar10)
   dataset_factory.check_labels(train, num_classes, labels_offset)
-  assert [text.startswith(words) for text in caplog.messages] == [True] * (words is not None)
+  assert caplog.messages == [words] * (words is not None)
+
+
+def test_a_file_that_is_not_that_of_the_manifest_may_have_other_labels(cifar10):
+  train = dataset_factory.get_data_sources('cifar10', cifar10)
+  with open(f'{cifar10}/cifar10_train.tfrecord', 'ab') as file:
+    file.write(b'x')
+  dataset_factory.check_labels(train, 5)
 
 
 def test_without_a_manifest_labels_are_not_known(cifar10):

@@ -4,6 +4,7 @@ import pytest
 
 from images.datasets import framing
 from images.utils import stall_utils
+from images.utils.tf1 import tf
 from tests.datasets import make_data
 
 
@@ -56,6 +57,15 @@ def test_truncation_is_found(path, size, message):
 def test_a_damaged_length_is_found(path):
   damage(path, 27)
   with pytest.raises(ValueError, match=r'record 1 .* at byte 26 .* checksum of its header'):
+    framing.count_records(path)
+
+
+@pytest.mark.parametrize('compression', ['GZIP', 'ZLIB'])
+def test_a_compressed_file_is_said_to_be_one(tmp_path, compression):
+  path = str(tmp_path / 'd')
+  with tf.io.TFRecordWriter(path, compression) as writer:
+    writer.write(b'x')
+  with pytest.raises(framing.CorruptRecordError, match=f'{path} is compressed: unpack it first'):
     framing.count_records(path)
 
 

@@ -352,8 +352,8 @@ def test_a_label_outside_the_classes_is_an_error(tmp_path, label):
   with pytest.raises(tf.errors.InvalidArgumentError) as error:
     read(tmp_path, [3], 3, batch_size=1)
   message = error.value.message.replace('"', '')
-  assert (f'[label] [{label}] [is outside [0, 10): set --num_classes, or if it is negative '
-          f'--labels_offset, or convert the data again; file] [{tmp_path}/0.tfrecord]') in message
+  assert f'[label] [{label}] [is outside [0, 10): set --num_classes, or --labels_offset' in message
+  assert f'or convert the data again; file] [{tmp_path}/0.tfrecord]' in message
 
 
 # ---- On a GPU ----

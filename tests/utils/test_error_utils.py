@@ -176,6 +176,16 @@ def test_a_record_that_is_no_example(tmp_path):
   assert paths[0] in str(error.value)
 
 
+def test_a_label_of_another_type(tmp_path):
+  example = tf.train.Example()
+  example.features.feature['image/encoded'].bytes_list.value.append(b'x')
+  example.features.feature['image/class/label'].float_list.value.append(1.0)
+  paths = [make_data.write_records(tmp_path / 'a', [example.SerializeToString()])]
+  with pytest.raises(TrainingError, match='of another type, .*Labels have to be int64') as error:
+    read_all(paths, tmp_path, tfrecord.parse_example)
+  assert f"['{paths[0]}']: Key: image/class/label." in str(error.value)
+
+
 @pytest.mark.parametrize('message', [
     'Horovod has been shut down. This was caused by an exception on one of the ranks',
     '[/tmp/horovod/third_party/gloo/gloo/transport/tcp/pair.cc:598] Connection closed by peer '
