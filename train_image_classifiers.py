@@ -53,6 +53,9 @@ FLAGS = flags.flags.FLAGS
 LOADING = ['model_dir', 'ckpt_file_name', 'checkpoint_exclude_scopes', 'restore_moving_averages',
            'use_ema_weights']
 
+# In the directory of a finetune: what it has loaded.
+FINETUNE_RECORD = 'finetune.json'
+
 # What a training run needs to know before its graph is built.
 Plan = collections.namedtuple('Plan', [
     'output_dir',    # string
@@ -284,7 +287,7 @@ def load_finetune_checkpoint(plan):
       restore_moving_averages=FLAGS.restore_moving_averages,
       use_ema_weights=FLAGS.use_ema_weights,
       exclude_scopes=(FLAGS.checkpoint_exclude_scopes or '').replace(',', ' ').split())
-  record = os.path.join(plan.output_dir, 'finetune.json')
+  record = os.path.join(plan.output_dir, FINETUNE_RECORD)
   file_utils.write_json(record, {
       'checkpoint': path, 'not loaded': left_out,
       'loaded': {variable.op.name: name for name, variable in loaded.items()}})
@@ -328,7 +331,11 @@ def warn_of_flags(plan):
   """Log which flags do less than one may expect of them."""
   hooks = hooks_utils.get_builders(FLAGS.hooks)
   decays = FLAGS.learning_rate_decay_type != 'fixed'
+  has_loaded = tf.io.gfile.exists(os.path.join(plan.output_dir, FINETUNE_RECORD))
   for warned, words in (
+      (FLAGS.task_type == 'finetune' and plan.checkpoint and not has_loaded,
+       f'{plan.output_dir} holds a run that was no finetune, and goes on: to load '
+       f'{FLAGS.ckpt_file_name} of {FLAGS.model_dir} choose another --output_dir'),
       (FLAGS.loss_scale == 1 and
        (plan.dtype == tf.float16 or FLAGS.gradient_compression == 'fp16'),
        '--loss_scale=1 with gradients in float16, where small ones become zero: --loss_scale=0 '
@@ -369,14 +376,8 @@ def record_start(plan):
   if not cluster_utils.is_chief():
     return
   if plan.checkpoint:
-    # Restoring would take weights of another shape without a word.
-    checkpoint_utils.check_loadable(
-        tf.global_variables(), plan.checkpoint,
-        'The run was started with other flags or by an older version, see '
-        f'{plan.output_dir}/{run_utils.RECORD}: use the same --model_name, --num_classes, '
-        '--train_image_size, --dataset_name, --optimizer, --loss_scale, --trainable_scopes and '
-        '--moving_average_decay, or another --output_dir.',
-        exact=True)
+    run_utils.check_resumable(plan.checkpoint, plan.output_dir)
+  run_utils.name_checkpoint(plan.checkpoint, plan.output_dir)
   write_record(plan, step=plan.first_step)
 
 
@@ -418,7 +419,8 @@ def evaluate():
   dataset_factory.check_labels(data_sources, FLAGS.num_classes, FLAGS.labels_offset)
   agreement_utils.check('data', dataset_factory.facts(data_sources))
   with tf.Graph().as_default():
-    network_fn, preprocessing_fn, image_size = get_network_and_preprocessing(get_dtype())
+    dtype = get_dtype()
+    network_fn, preprocessing_fn, image_size = get_network_and_preprocessing(dtype)
     iterator = dataset_factory.get_evaluation_iterator(
         FLAGS.dataset_name,
         image_size,
@@ -438,7 +440,8 @@ def evaluate():
           iterator, batch, tf.cast(logits, tf.float32), path,
           max_bad_fraction=FLAGS.max_bad_fraction, **get_session_options())
       if cluster_utils.is_chief():
-        evaluation_utils.report({**result, 'flags': own_values()}, output_dir)
+        evaluation_utils.report({**result, 'compute': dtype.name, 'flags': own_values()},
+                                output_dir)
 
 
 def predict():
@@ -449,8 +452,10 @@ def predict():
   files = inference_utils.find_images(FLAGS.predict_files)
   names = inference_utils.class_names(
       FLAGS.dataset_dir, num_labels=FLAGS.num_classes + FLAGS.labels_offset)
+  dtype = get_dtype()
+  logging.info('predicting with %s, which computes in %s', path, dtype.name)
   with tf.Graph().as_default():
-    network_fn, preprocessing_fn, size = get_network_and_preprocessing(get_dtype())
+    network_fn, preprocessing_fn, size = get_network_and_preprocessing(dtype)
     batch, images = inference_utils.image_batches(
         files, lambda encoded: preprocessing_fn(encoded, size, size), FLAGS.batch_size,
         FLAGS.num_preprocessing_threads)

@@ -190,7 +190,7 @@ def test_finetune_starts_from_the_checkpoint(lenet, data, tmp_path, caplog):
   assert 'not loaded, shape [10] in the checkpoint, [12] here: LeNet/fc4/biases' in caplog.text
 
 
-def test_resumed_finetune_needs_no_checkpoint_of_another_run(lenet, data, tmp_path):
+def test_resumed_finetune_needs_no_checkpoint_of_another_run(lenet, data, tmp_path, caplog):
   pretrained, run = tmp_path / 'pretrained', tmp_path / 'run'
   shutil.copytree(lenet[0], pretrained)
   finetune = {'task_type': 'finetune', 'dataset_dir': data, 'output_dir': run,
@@ -199,6 +199,16 @@ def test_resumed_finetune_needs_no_checkpoint_of_another_run(lenet, data, tmp_pa
   shutil.rmtree(pretrained)
   command_line.main(**finetune, stop_at_step=2)
   assert (run / 'model.ckpt-2.index').exists()
+  assert 'was no finetune' not in caplog.text
+
+
+def test_a_finetune_in_the_directory_of_another_run_says_that_it_loads_nothing(lenet, data,
+                                                                               tmp_path, caplog):
+  shutil.copytree(lenet[0], tmp_path / 'run')
+  command_line.main(task_type='finetune', dataset_dir=data, output_dir=tmp_path / 'run',
+                    model_dir=lenet[0], ckpt_file_name='model.ckpt-5', stop_at_step=6)
+  assert (f'{tmp_path}/run holds a run that was no finetune, and goes on: to load model.ckpt-5 of '
+          f'{lenet[0]} choose another --output_dir') in caplog.text
 
 
 def test_a_finetune_loads_what_a_network_has_made_without_tf_slim(data, tmp_path, monkeypatch):

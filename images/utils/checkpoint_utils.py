@@ -6,6 +6,7 @@ import re
 from images.utils.tf1 import tf
 
 _AVERAGE = '/ExponentialMovingAverage'
+_PACKED = ('.gz', '.tgz', '.zip')  # As published checkpoints come.
 
 
 def checkpoint_path(model_dir, ckpt_file_name, flag='--model_dir'):
@@ -55,14 +56,23 @@ def check_is_no_pattern(path, characters='[\\'):
                      'in the path of a checkpoint: choose another directory')
 
 
+def named_path(directory):
+  """Return the path that the file `checkpoint` in `directory` names, there or not, or None."""
+  with contextlib.suppress(ValueError):  # The file is empty.
+    state = tf.train.get_checkpoint_state(directory)
+    return state and state.model_checkpoint_path
+
+
 def named_in(directory):
-  """Return the path of the checkpoint that the file `checkpoint` in `directory` names, or None.
+  """Return the path of the checkpoint in `directory` that its file `checkpoint` names, or None.
 
   None also where that is not there, as after a kill between the two writes, or where somebody
-  has removed it.
+  has removed it. Of the path that the file names only the last part counts: in a copy of a
+  directory it may be that of the original.
   """
-  with contextlib.suppress(ValueError):  # The file is empty.
-    return tf.train.latest_checkpoint(directory)
+  named = named_path(directory)
+  path = named and os.path.join(directory, os.path.basename(named))
+  return path if path and tf.train.checkpoint_exists(path) else None
 
 
 def last_saved_in(directory):
@@ -96,6 +106,8 @@ def _reader(path):
   try:
     return tf.train.load_checkpoint(path)
   except (tf.errors.OpError, RuntimeError) as error:
+    if path.endswith(_PACKED):
+      raise ValueError(f'{path} is packed: unpack it, and name the checkpoint in it') from error
     raise ValueError(f'{path} is no whole TensorFlow checkpoint ({error}): copy it again, all '
                      'files of it, unless the run that wrote it has removed it to make room '
                      '(--max_checkpoints_to_keep)') from error
@@ -138,13 +150,15 @@ def stored_names(variables, shapes, *, use_ema_weights=False):
   return {**names, **averages}
 
 
-def background_hint(stored_shape, shape):
-  """Return what to do where two shapes differ by the class of the background; else ''.
+def shape_hint(stored_shape, shape):
+  """Return what it means that two shapes differ by a class for background, or by colours; or ''.
 
   Args:
     stored_shape: list of ints, in the checkpoint.
     shape: list of ints, in the network.
   """
+  if len(shape) == 4 and shape[2] == 3 and stored_shape == [*shape[:2], 1, shape[3]]:
+    return ', as it was made for grey images, while here all have three channels'
   if not shape or None in shape or stored_shape != [*shape[:-1], shape[-1] + 1]:
     return ''
   return (f'; if its class 0 is background, --num_classes={stored_shape[-1]} --labels_offset=-1 '
@@ -175,7 +189,7 @@ def check_loadable(variables, path, remedy='Check --model_name and --num_classes
       wrong.append(f'{name} is not in it')
     elif not variable.shape.is_compatible_with(shapes[name]):
       wrong.append(f'{name} has shape {shapes[name]} in it, {shape} here'
-                   f'{background_hint(list(shapes[name]), shape)}')
+                   f'{shape_hint(list(shapes[name]), shape)}')
   if exact:
     wrong += [f'{name} is in it, and not here' for name in sorted(set(shapes) - set(stored))]
   if wrong:

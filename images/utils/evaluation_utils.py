@@ -110,13 +110,14 @@ def _step(checkpoint):
 def report(result, output_dir):
   """Log the `result` of evaluate(), and write it to evaluation.json in `output_dir`.
 
-  Whatever else `result` holds is written as well. The accuracies also go to an event file in
+  Whatever else `result` holds is written as well, of which 'compute' has to be there, the name of
+  the dtype that the network computes in. The accuracies also go to an event file in
   `output_dir`/eval, where TensorBoard has those of all evaluations.
   """
-  logging.info('top-1 %.4f (%d of %d), top-5 %.4f (%d)%s: %s', result['top_1'],
+  logging.info('top-1 %.4f (%d of %d), top-5 %.4f (%d)%s, in %s: %s', result['top_1'],
                result['top_1_count'], result['images'], result['top_5'], result['top_5_count'],
                f', {result["skipped"]} undecodable images skipped' if result['skipped'] else '',
-               result['checkpoint'])
+               result['compute'], result['checkpoint'])
   if result['not_finite']:
     logging.warning('what the network says to %d of the images is not finite, which counts as '
                     'wrong: look at its weights, or evaluate with --use_fp16=False',

@@ -66,11 +66,23 @@ def image_batches(paths, preprocess, batch_size, num_preprocessing_threads=16):
     num_preprocessing_threads: int, how many images are prepared at the same time.
   """
   dataset = tf.data.Dataset.from_tensor_slices(tf.constant(paths))
-  dataset = dataset.map(lambda path: (path, preprocess(tf.io.read_file(path))),
+  dataset = dataset.map(lambda path: (path, preprocess(_without_palette(tf.io.read_file(path)))),
                         num_parallel_calls=num_preprocessing_threads)
   dataset = dataset.ignore_errors(log_warning=True).batch(batch_size).with_options(
       dataset_utils.options(num_preprocessing_threads))
   return tf.data.make_one_shot_iterator(dataset).get_next()
+
+
+def _without_palette(encoded):
+  """Return `encoded`, a scalar string tensor, of which a BMP has to hold colours.
+
+  TensorFlow would take the numbers of colours in a palette for shades of grey. A BMP has its bits
+  for each pixel in byte 28.
+  """
+  first = tf.io.decode_raw(tf.strings.substr(encoded, 0, 29), tf.uint8)
+  has_palette = tf.equal(tf.strings.substr(encoded, 0, 2), 'BM') & (first[-1] < 24)
+  with tf.control_dependencies([tf.debugging.Assert(~has_palette, ['a BMP with a palette'])]):
+    return tf.identity(encoded)
 
 
 def classify(paths, logits, checkpoint, *, names=None, labels_offset=0, config=None,
@@ -133,8 +145,9 @@ def restored_session(checkpoint, config=None, *, use_ema_weights=False):
 
 def decoded_batch(encoded, preprocess):
   """Return the images, [batch, height, width, channels], of a batch of encoded bytes."""
-  function = tf.function(preprocess, autograph=False).get_concrete_function(
-      tf.TensorSpec([], tf.string))
+  function = tf.function(
+      lambda image: preprocess(_without_palette(image)), autograph=False).get_concrete_function(
+          tf.TensorSpec([], tf.string))
   return tf.map_fn(function, encoded, fn_output_signature=function.outputs[0].dtype)
 
 
@@ -148,8 +161,9 @@ def export(encoded, logits, checkpoint, export_dir, *, labels_offset=0, config=N
   """Write a SavedModel from encoded images to probabilities.
 
   Its signature `serving_default` takes 'images', a string tensor [batch] of encoded JPEG,
-  PNG, GIF or BMP bytes, and gives 'probabilities', float32 [batch, classes], and 'classes',
-  int64 [batch], the labels of the likeliest ones, as the data has them.
+  PNG, GIF or BMP bytes (no BMP with a palette), and gives 'probabilities', float32
+  [batch, classes], and 'classes', int64 [batch], the labels of the likeliest ones, as the data
+  has them.
 
   Args:
     encoded: the placeholder of the images.

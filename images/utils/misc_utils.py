@@ -46,7 +46,7 @@ def get_assigment_map_from_checkpoint(variables, checkpoint_shapes, *,  # sic: t
       left_out[name] = 'not in the checkpoint'
     elif list(stored_shape) != shape:
       left_out[name] = (f'shape {stored_shape} in the checkpoint, {shape} here'
-                        f'{checkpoint_utils.background_hint(list(stored_shape), shape)}')
+                        f'{checkpoint_utils.shape_hint(list(stored_shape), shape)}')
     else:
       assignment_map[stored[name]] = variable
   return assignment_map, left_out

@@ -106,12 +106,9 @@ def newest_checkpoint(output_dir):
   Raises:
     ValueError: the checkpoint is damaged.
   """
-  path = checkpoint_utils.named_in(output_dir)
+  path = checkpoint_utils.newest_in(output_dir)
   if not path:
-    path = checkpoint_utils.last_saved_in(output_dir)
-    if not path:
-      return None, 0, 0, []
-    _name_checkpoint(path)
+    return None, 0, 0, []
   try:
     reader = tf.train.load_checkpoint(path)
     images, position = (reader.get_tensor(name) if reader.has_tensor(name) else None
@@ -142,15 +139,45 @@ def count_images(train_op, *, first_step, images, global_batch):
     return count.assign(images + steps * global_batch).op
 
 
-def _name_checkpoint(path):
-  """Mend the file `checkpoint`, for TensorFlow restores what it names."""
-  output_dir, name = os.path.split(path)
-  steps = checkpoint_utils.saved_steps(output_dir)
+def name_checkpoint(checkpoint, output_dir):
+  """Mend the file `checkpoint` in `output_dir`, for TensorFlow restores what it names.
+
+  Args:
+    checkpoint: string, the path that newest_checkpoint() gave, or None.
+    output_dir: string.
+  """
+  path = os.path.join(output_dir, 'checkpoint')
+  named = checkpoint_utils.named_path(output_dir) or 'nothing'
+  if checkpoint is None and tf.io.gfile.exists(path):
+    tf.io.gfile.remove(path)
+    logging.warning('%s named %s: it is removed, as there is no checkpoint', path, named)
+  if checkpoint in (None, named):
+    return
+  name = os.path.basename(checkpoint)
   lines = [f'model_checkpoint_path: "{name}"\n']
-  lines += [f'all_model_checkpoint_paths: "model.ckpt-{step}"\n' for step in steps]
-  file_utils.write_text(os.path.join(output_dir, 'checkpoint'), ''.join(lines))
-  logging.warning("%s: the file 'checkpoint' named no checkpoint that is there; now it names "
-                  '%s, the newest', output_dir, name)
+  lines += [f'all_model_checkpoint_paths: "model.ckpt-{step}"\n'
+            for step in checkpoint_utils.saved_steps(output_dir)]
+  file_utils.write_text(path, ''.join(lines))
+  logging.warning('%s named %s; now it names %s, the newest that is there', path, named, name)
+
+
+def check_resumable(checkpoint, output_dir):
+  """Raise ValueError unless a run's newest checkpoint holds just the variables of the graph.
+
+  Restoring would take weights of another shape without a word.
+  """
+  record = os.path.join(output_dir, RECORD)
+  if tf.io.gfile.exists(record):
+    remedy = (f'The run was started with other flags or by an older version, see {record}: use '
+              'the same --model_name, --num_classes, --train_image_size, --dataset_name, '
+              '--optimizer, --loss_scale, --trainable_scopes and --moving_average_decay, or '
+              'another --output_dir.')
+  else:
+    remedy = (f'{output_dir} is not the directory of a run, which has {RECORD}: to begin with its '
+              f'weights, choose another --output_dir, and --task_type=finetune '
+              f'--model_dir={output_dir} --ckpt_file_name={os.path.basename(checkpoint)} '
+              '--restore_moving_averages.')
+  checkpoint_utils.check_loadable(tf.global_variables(), checkpoint, remedy, exact=True)
 
 
 def resume_point(output_dir):

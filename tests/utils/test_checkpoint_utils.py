@@ -1,4 +1,5 @@
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -163,10 +164,37 @@ def test_averages_take_the_place_of_variables_that_have_one():
       checkpoint_utils.stored_names(variables, {'a': [1]}, use_ema_weights=True)
 
 
+@pytest.mark.parametrize('version', [V1, V2])
+@pytest.mark.parametrize('original', ['is there', 'is gone'])
+def test_a_copied_directory_has_its_own_checkpoint(tmp_path, original, version):
+  """TF-Slim's names the original by a whole path."""
+  for folder in ('original', 'copy'):
+    (tmp_path / folder).mkdir()
+    path = save(tmp_path / folder, 'model.ckpt', version=version, step=7, w=[1])
+  if original == 'is gone':
+    shutil.rmtree(tmp_path / 'original')
+  (tmp_path / 'copy' / 'checkpoint').write_text(
+      f'model_checkpoint_path: "{tmp_path}/original/model.ckpt-7"\n')
+  assert checkpoint_utils.checkpoint_path(str(tmp_path / 'copy'), None) == path
+
+
+def test_what_is_packed_has_to_be_unpacked(tmp_path):
+  """As a published vgg_16_2016_08_28.tar.gz."""
+  path = tmp_path / 'vgg_16.tar.gz'
+  path.write_bytes(b'\x1f\x8b')
+  with pytest.raises(ValueError, match=r'/vgg_16\.tar\.gz is packed: unpack it, and name the '):
+    checkpoint_utils.checkpoint_shapes(str(path))
+
+
+def test_a_network_for_grey_images():
+  assert 'made for grey images' in checkpoint_utils.shape_hint([5, 5, 1, 32], [5, 5, 3, 32])
+  assert checkpoint_utils.shape_hint([5, 5, 1, 32], [5, 5, 4, 32]) == ''
+
+
 def test_a_class_more_may_be_the_background():
-  hint = checkpoint_utils.background_hint([1, 1, 64, 1001], [1, 1, 64, 1000])
+  hint = checkpoint_utils.shape_hint([1, 1, 64, 1001], [1, 1, 64, 1000])
   assert '--num_classes=1001 --labels_offset=-1' in hint
-  assert checkpoint_utils.background_hint([1, 1, 32, 1001], [1, 1, 64, 1000]) == ''
-  assert checkpoint_utils.background_hint([1000], [1001]) == ''
-  assert checkpoint_utils.background_hint([], []) == ''
-  assert checkpoint_utils.background_hint([], [None, None]) == ''
+  assert checkpoint_utils.shape_hint([1, 1, 32, 1001], [1, 1, 64, 1000]) == ''
+  assert checkpoint_utils.shape_hint([1000], [1001]) == ''
+  assert checkpoint_utils.shape_hint([], []) == ''
+  assert checkpoint_utils.shape_hint([], [None, None]) == ''

@@ -94,7 +94,7 @@ def test_logits_that_are_not_finite_are_counted(checkpoint, tmp_path, caplog):
   images[[3, 20, 49]] = np.nan
   result = evaluate(checkpoint, images=images, good=np.arange(50) != 20)
   assert (result['images'], result['not_finite']) == (49, 2)
-  evaluation_utils.report(result, str(tmp_path))
+  evaluation_utils.report({**result, 'compute': 'float32'}, str(tmp_path))
   assert 'to 2 of the images is not finite, which counts as wrong' in caplog.text
 
 
@@ -111,14 +111,15 @@ def test_a_checkpoint_of_another_network_is_an_error(checkpoint):
 
 
 RESULT = {'images': 8, 'top_1_count': 1, 'top_5_count': 6, 'skipped': 2, 'not_finite': 0,
-          'top_1': 0.125, 'top_5': 0.75, 'checkpoint': 'x/model.ckpt-7', 'step': 7}
+          'top_1': 0.125, 'top_5': 0.75, 'checkpoint': 'x/model.ckpt-7', 'step': 7,
+          'compute': 'bfloat16'}
 
 
 def test_the_report_is_logged_and_written(tmp_path, caplog):
   caplog.set_level(logging.INFO)
   evaluation_utils.report(RESULT, str(tmp_path))
-  assert ('top-1 0.1250 (1 of 8), top-5 0.7500 (6), 2 undecodable images skipped: '
-          'x/model.ckpt-7') in caplog.text
+  assert ('top-1 0.1250 (1 of 8), top-5 0.7500 (6), 2 undecodable images skipped, '
+          'in bfloat16: x/model.ckpt-7') in caplog.text
   assert json.loads((tmp_path / 'evaluation.json').read_text()) == RESULT
   assert sorted(os.listdir(tmp_path)) == ['eval', 'evaluation.json']
   (path,) = (tmp_path / 'eval').iterdir()

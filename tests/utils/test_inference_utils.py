@@ -4,6 +4,7 @@ import os
 import pathlib
 
 import numpy as np
+import PIL.Image
 import pytest
 from tensorflow.core.framework import dataset_options_pb2
 
@@ -33,6 +34,27 @@ def checkpoint(tmp_path):
     weight = tf.get_variable('weight', initializer=2.0)
     session.run(weight.initializer)
     return tf.train.Saver().save(session, str(tmp_path / 'model.ckpt'), global_step=7)
+
+
+@pytest.mark.parametrize(('mode', 'readable'), [('P', False), ('L', False), ('RGB', True)])
+def test_a_bmp_with_a_palette_is_no_image(tmp_path, mode, readable):
+  """TensorFlow would show its numbers of colours as shades of grey."""
+  path = tmp_path / 'a.bmp'
+  PIL.Image.new('RGB', (4, 5), (200, 10, 10)).convert(mode).save(path)
+  with tf.Graph().as_default(), tf.Session() as session:
+    paths, images = inference_utils.image_batches(
+        [str(path)], lambda encoded: tf.image.decode_image(encoded, 3, expand_animations=False), 1)
+    decoded = inference_utils.decoded_batch(
+        tf.constant([path.read_bytes()]),
+        lambda encoded: tf.image.decode_image(encoded, 3, expand_animations=False))
+    if readable:
+      for pixels in session.run([images, decoded]):
+        np.testing.assert_array_equal(pixels[0, 0, 0], [200, 10, 10])
+      return
+    with pytest.raises(tf.errors.OutOfRangeError):
+      session.run(paths)
+    with pytest.raises(tf.errors.InvalidArgumentError, match='a BMP with a palette'):
+      session.run(decoded)
 
 
 @pytest.fixture

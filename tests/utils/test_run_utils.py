@@ -110,18 +110,55 @@ def test_a_moved_directory_is_found(tmp_path):
                                                            [[123]])
 
 
-@pytest.mark.parametrize('damage', ['remove', 'empty'])
-def test_the_newest_checkpoint_without_the_file_that_names_it(tmp_path, damage, caplog):
-  """As after a kill between the two writes; the file is mended, and TensorFlow believes it."""
+@pytest.mark.parametrize('names', [None, '', 'model_checkpoint_path: "{0}/other/model.ckpt-10"\n'])
+def test_the_newest_checkpoint_without_the_file_that_names_it(tmp_path, names, caplog):
+  """As after a kill between the two writes, or in a copy; it is mended, and TensorFlow believes it.
+  """
+  (tmp_path / 'other').mkdir()
+  save(tmp_path / 'other', step=10)
   for step in (9, 10):
     path = save(tmp_path, step=step, position=[[step]])
-  if damage == 'remove':
+  if names is None:
     os.remove(tmp_path / 'checkpoint')
   else:
-    (tmp_path / 'checkpoint').write_text('')
+    (tmp_path / 'checkpoint').write_text(names.format(tmp_path))
   assert run_utils.resume_point(str(tmp_path)) == (path, 10, 0, [[10]])
-  assert tf.train.latest_checkpoint(str(tmp_path)) == path
-  assert 'now it names model.ckpt-10' in caplog.text
+  for _ in range(2):
+    run_utils.name_checkpoint(path, str(tmp_path))
+    assert tf.train.latest_checkpoint(str(tmp_path)) == path
+  named = f'{tmp_path}/other/model.ckpt-10' if names else 'nothing'
+  assert [text for text in caplog.messages if '/checkpoint named' in text] == [
+      f'{tmp_path}/checkpoint named {named}; now it names model.ckpt-10, the newest that is there']
+
+
+@pytest.mark.parametrize('names', ['', 'model_checkpoint_path: "model.ckpt-7"\n'])
+def test_a_file_that_names_no_checkpoint_is_removed_where_there_is_none(tmp_path, names, caplog):
+  """As somebody has removed the others to begin anew."""
+  (tmp_path / 'checkpoint').write_text(names)
+  assert run_utils.resume_point(str(tmp_path)) == (None, 0, 0, [])
+  for _ in range(2):
+    run_utils.name_checkpoint(None, str(tmp_path))
+    assert os.listdir(tmp_path) == []
+  named = f'{tmp_path}/model.ckpt-7' if names else 'nothing'
+  assert [text for text in caplog.messages if '/checkpoint named' in text] == [
+      f'{tmp_path}/checkpoint named {named}: it is removed, as there is no checkpoint']
+
+
+def test_a_directory_that_is_no_run_is_not_gone_on_from(tmp_path):
+  """As one in which TF-Slim has trained."""
+  path = save(tmp_path, step=7)
+  with tf.Graph().as_default():
+    tf.train.get_or_create_global_step()
+    run_utils.check_resumable(path, str(tmp_path))
+    tf.get_variable('images_trained', [])
+    with pytest.raises(ValueError, match=(
+        f'images_trained is not in it. {tmp_path} is not the directory of a run, which has '
+        rf'run.json: .* --task_type=finetune --model_dir={tmp_path} --ckpt_file_name=model.ckpt-7'
+    )):
+      run_utils.check_resumable(path, str(tmp_path))
+    run_utils.write_record(str(tmp_path), {})
+    with pytest.raises(ValueError, match=rf'with other flags .*, see {tmp_path}/run\.json: use '):
+      run_utils.check_resumable(path, str(tmp_path))
 
 
 def test_images_are_counted_by_steps_and_not_by_runs_of_the_operation():
