@@ -150,12 +150,12 @@ def build_training(plan, global_step):
   # Before the optimizer, whose moving averages begin where the variables do.
   if FLAGS.task_type == 'finetune' and plan.checkpoint is None and cluster_utils.is_chief():
     load_finetune_checkpoint(plan)
-  train_op = opt.minimize(loss, global_step=global_step,
-                          var_list=misc_utils.scope_variables(FLAGS.trainable_scopes))
+  trained = misc_utils.scope_variables(FLAGS.trainable_scopes)
+  train_op = opt.minimize(loss, global_step=global_step, var_list=trained)
   train_op = run_utils.count_images(train_op, first_step=plan.first_step, images=plan.images,
                                     global_batch=plan.global_batch)
   if FLAGS.print_model_statistics and cluster_utils.is_chief():
-    logging.info('trainable variables:\n%s', misc_utils.model_statistics(tf.trainable_variables()))
+    logging.info('trainable variables:\n%s', misc_utils.model_statistics(trained))
   return train_op, progress_utils.progress_tensors(
       train_op, opt, loss=loss, metrics=metrics, learning_rate=learning_rate,
       skipped=dataset_iterator.skipped, allowed=dataset_iterator.allowed,
@@ -286,7 +286,8 @@ def load_finetune_checkpoint(plan):
       tf.model_variables(), path,
       restore_moving_averages=FLAGS.restore_moving_averages,
       use_ema_weights=FLAGS.use_ema_weights,
-      exclude_scopes=(FLAGS.checkpoint_exclude_scopes or '').replace(',', ' ').split())
+      exclude_scopes=misc_utils.split_scopes(FLAGS.checkpoint_exclude_scopes,
+                                             'checkpoint_exclude_scopes'))
   record = os.path.join(plan.output_dir, FINETUNE_RECORD)
   file_utils.write_json(record, {
       'checkpoint': path, 'not loaded': left_out,
@@ -386,7 +387,8 @@ def report_end(plan):
   if not cluster_utils.is_chief():
     return
   checkpoint, step, *_ = run_utils.newest_checkpoint(plan.output_dir)
-  if checkpoint == plan.checkpoint:
+  if checkpoint == plan.checkpoint and 'CheckpointSaverHook' not in hooks_utils.get_builders(
+      FLAGS.hooks):
     logging.warning('done, without a checkpoint: --hooks has no CheckpointSaverHook')
     return
   write_record(plan, step=step)
@@ -533,7 +535,8 @@ TASKS = {
 def main(argv):
   """Run the task that the flags name."""
   if len(argv) > 1:
-    raise app.UsageError(f'unexpected arguments {argv[1:]}: flags start with --')
+    raise app.UsageError(f'unexpected arguments {argv[1:]}: flags start with --, and values with '
+                         'spaces need quotes')
   # TensorFlow's own warnings tell of deprecations inside of it, which no user can mend.
   tf.logging.set_verbosity(tf.logging.ERROR)
   if FLAGS['verbosity'].using_default_value:

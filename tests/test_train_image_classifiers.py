@@ -2,14 +2,22 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 
 import numpy as np
 import pytest
 
 import train_image_classifiers
+from images.datasets import dataset_factory
 from images.models import model_factory
-from images.utils import agreement_utils, cluster_utils, device_utils, inference_utils
+from images.utils import (
+    agreement_utils,
+    cluster_utils,
+    device_utils,
+    inference_utils,
+    run_utils,
+)
 from images.utils.tf1 import tf
 from tests import command_line
 from tests.utils.test_checkpoint_utils import save
@@ -89,12 +97,15 @@ def test_run_directory(lenet, data):
   assert all(json.loads(path.read_text())['traceEvents'] for path in timelines)
 
 
-def test_events(lenet):
-  output_dir, _ = lenet
+def tags_in(output_dir):
+  """Return the names of the numbers in the event file of a run, a set."""
   (path,) = output_dir.glob('events.out.tfevents.*')
-  tags = {value.tag for event in tf.train.summary_iterator(str(path))
+  return {value.tag for event in tf.train.summary_iterator(str(path))
           for value in event.summary.value}
-  assert {'loss', 'accuracy', 'learning_rate', 'loss_scale'} <= tags
+
+
+def test_events(lenet):
+  assert {'loss', 'accuracy', 'learning_rate', 'loss_scale'} <= tags_in(lenet[0])
 
 
 def graph_of(output_dir):
@@ -218,6 +229,7 @@ def test_a_finetune_loads_what_a_network_has_made_without_tf_slim(data, tmp_path
     average = tf.get_variable('moving_mean', initializer=[8.0], trainable=False)
     tf.add_to_collection(tf.GraphKeys.UPDATE_OPS, average.assign_sub(average / 2))
     tf.get_variable('count', initializer=1, trainable=False)
+    tf.summary.scalar('of_the_network', average[0])
     return tf.reduce_mean(images, [1, 2]) @ weights, {}
 
   monkeypatch.setitem(model_factory.models_map, 'plain', plain)
@@ -234,6 +246,7 @@ def test_a_finetune_loads_what_a_network_has_made_without_tf_slim(data, tmp_path
   assert (first['moving_mean'], then['moving_mean']) == (4, 4)
   assert first['moving_mean/ExponentialMovingAverage'] == pytest.approx(0.05 * 8 + 0.95 * 4)
   assert 'count/ExponentialMovingAverage' not in first
+  assert 'of_the_network' in tags_in(tmp_path / 'a')
   record = json.loads((tmp_path / 'b' / 'finetune.json').read_text())
   assert record['not loaded'] == {'count': 'not trainable'}
   monkeypatch.delitem(command_line.TINY, 'train_image_size')
@@ -285,6 +298,8 @@ def test_unusual_values(tmp_path, monkeypatch, caplog):
   (tmp_path / 'runs').mkdir()
   with pytest.raises(ValueError, match='unknown model'):
     command_line.main(dataset_dir='my data', model_name='lanet', num_classes=1)
+  with pytest.raises(ValueError, match='unknown hook'):
+    command_line.main(dataset_dir='my data', hooks='LogingTensorHook', num_classes=1)
   assert not list((tmp_path / 'runs').iterdir())
 
 
@@ -311,6 +326,56 @@ def test_what_the_chief_does_alone(tmp_path, monkeypatch, task_type):
   monkeypatch.setattr(cluster_utils, 'rank', lambda: 1)
   command_line.main(task_type=task_type, output_dir=tmp_path)
   assert not list(tmp_path.iterdir())
+
+
+def test_only_the_chief_needs_to_see_what_a_finetune_loads(monkeypatch):
+  monkeypatch.setattr(dataset_factory, 'get_data_sources', lambda *_: 1 / 0)  # Comes next.
+  values = {'task_type': 'finetune', 'model_dir': '/absent', 'ckpt_file_name': 'model.ckpt'}
+  with pytest.raises(FileNotFoundError, match='no checkpoint /absent/model.ckpt: check'):
+    command_line.main(**values)
+  monkeypatch.setattr(cluster_utils, 'rank', lambda: 1)
+  with pytest.raises(ZeroDivisionError):
+    command_line.main(**values)
+
+
+def test_a_checkpoint_that_another_run_has_saved_since_the_plan(lenet, data, tmp_path,
+                                                                monkeypatch):
+  run = shutil.copytree(lenet[0], tmp_path / 'run')
+
+  def save_another(_):
+    for path in run.glob('model.ckpt-5.*'):
+      shutil.copy(path, str(path).replace('-5.', '-6.'))
+    (run / 'checkpoint').write_text('model_checkpoint_path: "model.ckpt-6"')
+
+  monkeypatch.setattr(train_image_classifiers, 'report_start', save_another)
+  with pytest.raises(RuntimeError, match=f'another run has just saved {run}/model.ckpt-6: start '):
+    command_line.main(dataset_dir=data, output_dir=run, stop_at_step=9)
+
+
+def test_a_run_that_has_made_no_step_has_stopped(lenet, data, tmp_path, monkeypatch, caplog):
+  """As one whose steps an overflow has made void, until a signal comes."""
+  run = shutil.copytree(lenet[0], tmp_path / 'run')
+  found = run_utils.newest_checkpoint(str(run))
+  monkeypatch.setattr(run_utils, 'newest_checkpoint', lambda _: found)
+  caplog.set_level('INFO', 'absl')
+  command_line.main(dataset_dir=data, output_dir=run, stop_at_step=6)
+  assert f'stopped at step 5 of 6, checkpoint {run}/model.ckpt-5' in caplog.text
+  assert 'CheckpointSaverHook' not in caplog.text.split('resuming')[1]
+
+
+def test_signals_are_as_before_once_training_has_ended(tmp_path):
+  before = signal.getsignal(signal.SIGINT)
+  command_line.main(dataset_name='mock', output_dir=tmp_path, stop_at_step=1)
+  assert signal.getsignal(signal.SIGINT) is before
+  assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN
+
+
+def test_what_is_trainable_is_printed(tmp_path, caplog):
+  caplog.set_level('INFO', 'absl')
+  command_line.main(dataset_name='mock', output_dir=tmp_path, stop_at_step=1,
+                    trainable_scopes='LeNet/fc4', print_model_statistics=True)
+  assert '10,250 trainable parameters' in caplog.text
+  assert 'LeNet/conv1' not in caplog.text
 
 
 def test_epochs_end_training_too(data, tmp_path, caplog):

@@ -90,7 +90,7 @@ def test_values_that_flags_refuse(fails, flag, value, message):
 def test_arguments_that_are_no_flags(processes):
   code, output = processes.run('train')
   assert code == 1
-  assert "unexpected arguments ['train']: flags start with --" in output
+  assert "unexpected arguments ['train']: flags start with --, and values with spaces" in output
 
 
 @pytest.mark.parametrize(('content', 'message'), [

@@ -7,7 +7,7 @@ import pytest
 
 from images.models import model_factory, model_utils
 from images.preprocessing import preprocessing_factory
-from images.utils import dataset_utils, device_utils, paisoar, run_utils
+from images.utils import dataset_utils, device_utils, file_utils, paisoar, run_utils
 from images.utils.tf1 import tf
 from tests import command_line
 from tests.datasets import make_data
@@ -114,6 +114,21 @@ def test_what_the_input_and_the_optimizer_are_told(data, tmp_path, monkeypatch):
   assert {name: seen[name] for name in flags} == flags
 
 
+def test_flags_reach_the_evaluation(data, tmp_path, monkeypatch):
+  seen = {}
+  def stop(*_, **kwargs):
+    seen.update(kwargs)
+    raise ZeroDivisionError
+
+  command_line.main(dataset_dir=data, output_dir=tmp_path, stop_at_step=1)
+  monkeypatch.setattr(dataset_utils, 'evaluation_iterator', stop)
+  flags = {'num_parallel_batches': 3, 'num_preprocessing_threads': 5, 'max_bad_fraction': 0.5,
+           'batch_size': 7}
+  with pytest.raises(ZeroDivisionError):
+    command_line.main(**flags, task_type='evaluate', dataset_dir=data, output_dir=tmp_path)
+  assert {name: seen[name] for name in flags} == flags
+
+
 def test_distortions_and_dropout_are_for_training_alone(data, tmp_path, monkeypatch):
   seen = []
   def watched(function):
@@ -140,17 +155,21 @@ def test_the_session_is_made_for_the_flags(tmp_path, monkeypatch, flag):
   function, seen = device_utils.session_config, []
 
   def watching(*args, **kwargs):
-    seen.append(kwargs[flag])
+    seen.append((kwargs[flag], kwargs['is_training']))
     return function(*args, **kwargs | {flag: False})
 
   monkeypatch.setattr(device_utils, 'session_config', watching)
   command_line.main(dataset_name='mock', output_dir=tmp_path, stop_at_step=1, **{flag: True})
+  # The last is that of training; others tell what is about to run.
+  assert seen == [(True, False)] * (len(seen) - 1) + [(True, True)]
   assert len(seen) >= 2
-  assert all(seen)
 
 
-def test_averages_and_a_class_for_the_background(data, tmp_path, capsys):
-  """On average the weights say class 1 of 11, the label 0, which three of the images have."""
+def test_averages_and_a_class_for_the_background(data, tmp_path, capsys, caplog, monkeypatch):
+  """On average the weights say class 1 of 11, the label 0, which three of the images have.
+
+  Predicting writes to no directory.
+  """
   values = {'dataset_dir': data, 'num_classes': 11, 'labels_offset': -1, 'stop_at_step': 1}
   command_line.main(**values, output_dir=tmp_path / 'run', moving_average_decay=0.9)
   answers = command_line.variables(tmp_path / 'run' / 'model.ckpt-1')
@@ -163,8 +182,10 @@ def test_averages_and_a_class_for_the_background(data, tmp_path, capsys):
   command_line.main(**values, task_type='evaluate')
   result = json.loads((tmp_path / 'evaluation.json').read_text())
   assert (result['checkpoint'], result['top_1_count']) == (path, 3)
+  monkeypatch.setattr(file_utils, 'make_writable', lambda _: 1 / 0)
   command_line.main(**values, task_type='predict')
   assert f'{tmp_path}/photo.png: 0 0.2137, background 0.0786' in capsys.readouterr().out
+  assert 'names for' not in caplog.text
 
 
 def test_a_run_that_another_is_writing_to_is_left_alone(tmp_path):

@@ -133,6 +133,7 @@ def test_a_signal_to_any_rank_saves_and_another_number_of_ranks_resumes(data, tm
                                    'stop_at_step': step + 2}, launcher=launch.horovodrun(3))
   assert code == 0, output
   assert f'steps {step} to {step + 2}, resuming {tmp_path}/model.ckpt-{step}' in output
+  assert '3 ranks, were 2: the global batch and the steps of an epoch change with it' in output
   _, _, images, (*_, taken) = run_utils.newest_checkpoint(str(tmp_path))
   assert (images, len(taken), sum(taken)) == (step * 8 + 2 * 12, 3, step * 8 + 2 * 12)
 

@@ -104,7 +104,7 @@ def read_tree(path, *, scratch_dir):
   """List the files within a tar archive or a folder.
 
   Args:
-    path: string, a folder, or a tar archive, compressed or not.
+    path: string, a folder, or a tar archive, compressed by gzip or not.
     scratch_dir: string, a folder with room for the decompressed archive.
 
   Returns:

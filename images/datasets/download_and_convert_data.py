@@ -38,9 +38,12 @@ def define_flags():
                      'decode, in [0, 1]; they are left out.', lower_bound=0.0, upper_bound=1.0)
 
 
-def main(_):
+def main(argv):
   """Convert; return the exit code."""
   values = flags.FLAGS
+  if len(argv) > 1:
+    return _fail(f'unexpected arguments {argv[1:]}: flags start with --, and values with spaces '
+                 'need quotes')
   if not values.dataset_name or not values.dataset_dir:
     return _fail('give --dataset_name and --dataset_dir; --help lists the data sets')
   try:

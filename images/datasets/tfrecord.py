@@ -8,8 +8,9 @@ from images.datasets.framing import CorruptRecordError, count_records, find_corr
 from images.utils.tf1 import tf
 
 __all__ = ['CorruptRecordError', 'count_records', 'find_corruption', 'parse_example',
-           'make_example', 'writing', 'partial_name', 'read_labels', 'write_labels',
-           'read_manifest', 'write_manifest', 'record_counts', 'LABELS', 'MANIFEST']
+           'make_example', 'writing', 'partial_name', 'publish', 'read_labels', 'write_labels',
+           'read_manifest', 'write_manifest', 'record_counts', 'current_entry', 'LABELS',
+           'MANIFEST']
 
 LABELS = 'labels.txt'
 MANIFEST = 'manifest.json'

@@ -56,7 +56,8 @@ class _PathParser(flags.ArgumentParser):
   """Lets ~ stand for the home directory, as a shell does only at the beginning of a word."""
 
   def parse(self, argument):
-    return ','.join(os.path.expanduser(path) for path in argument.split(','))
+    return ','.join(os.path.expanduser(path.strip() if path.lstrip().startswith('~') else path)
+                    for path in argument.split(','))
 
 
 def define_path(name, default, description):

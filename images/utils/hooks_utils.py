@@ -19,9 +19,8 @@ from images.utils import (
 from images.utils.error_utils import TrainingError, last_checkpoint
 from images.utils.tf1 import tf
 
-# What a builder may use: `tensors`, a dict of scalar tensors as described at
-# FiniteTrainingHook and LoggingTensorHook; `total_steps` and `global_batch`, images in a
-# step over all ranks; the others as the flags of the same names.
+# What a builder may use: `tensors`, those of progress_utils.progress_tensors(); `total_steps`
+# and `global_batch`, images in a step over all ranks; the others as the flags of the same names.
 Run = collections.namedtuple('Run', [
     'tensors', 'output_dir', 'total_steps', 'global_batch', 'log_loss_every_n_iters',
     'profile_every_n_iters', 'profile_at_task', 'save_checkpoint_every_n_iters',
@@ -181,7 +180,7 @@ class LoggingTensorHook(tf.train.SessionRunHook):
     parts += [f'{name.replace("_", " ")} {value:{form}}' for name, value, form in rows]
     if step > started_step:
       seconds = (now - started) / (step - started_step)
-      left = datetime.timedelta(seconds=round(max(0, self._total_steps - step) * seconds))
+      left = datetime.timedelta(seconds=round((self._total_steps - step) * seconds))
       speed = self._global_batch / seconds
       parts += [f'{speed:,.{1 if speed >= 10 else 2}f} images/s', f'{left} left']
     if values.get('skipped'):

@@ -12,7 +12,7 @@ _TOP = 5
 
 
 def find_images(patterns):
-  """Return the paths for comma-separated names or glob patterns, sorted within a pattern.
+  """Return the files of comma-separated names or glob patterns, each once, sorted within a pattern.
 
   Raises:
     ValueError: no pattern is given, or a directory.
@@ -27,11 +27,12 @@ def find_images(patterns):
       raise ValueError(f'--predict_files: {pattern} is a directory: give '
                        f"'{os.path.join(pattern, '*')}'")
     # A name may hold what would be a pattern, as photo[1].jpg does.
-    found = [pattern] if tf.io.gfile.exists(pattern) else sorted(tf.io.gfile.glob(pattern))
+    named = [pattern] if tf.io.gfile.exists(pattern) else sorted(tf.io.gfile.glob(pattern))
+    found = [path for path in named if not tf.io.gfile.isdir(path)]
     if not found:
       raise FileNotFoundError(f'--predict_files: no file matches {pattern!r}')
     paths += found
-  return paths
+  return list(dict.fromkeys(paths))
 
 
 def class_names(dataset_dir, *, num_labels):

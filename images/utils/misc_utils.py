@@ -96,6 +96,18 @@ def loading_report(path, assignment_map, left_out):
   return '\n'.join(lines)
 
 
+def split_scopes(scopes, flag):
+  """Return the names in comma-separated `scopes`, a list; [] where it is None or empty.
+
+  Raises:
+    ValueError: `scopes` names none; the message has the name of the `flag`.
+  """
+  names = [scope.strip() for scope in (scopes or '').split(',') if scope.strip()]
+  if scopes and not names:
+    raise ValueError(f'--{flag}={scopes!r} names no scope')
+  return names
+
+
 def scope_variables(scopes):
   """Return the trainable variables in the comma-separated `scopes`, all where it is None.
 
@@ -105,19 +117,17 @@ def scope_variables(scopes):
   if not scopes:
     return tf.trainable_variables()
   variables = {}  # By name: a variable in two of the scopes must not be trained twice.
-  for scope in filter(str.strip, scopes.split(',')):
+  for scope in split_scopes(scopes, 'trainable_scopes'):
     found = [v for v in tf.trainable_variables() if _is_within(v, scope)]
     if not found:
       raise ValueError(f'--trainable_scopes: no variable in {scope!r}; '
                        f'scopes: {_scopes(tf.trainable_variables())}')
     variables.update((v.op.name, v) for v in found)
-  if not variables:
-    raise ValueError(f'--trainable_scopes={scopes!r} names no scope')
   return list(variables.values())
 
 
 def _is_within(variable, scope):
-  return variable.op.name.startswith(scope.strip().rstrip('/') + '/')
+  return variable.op.name.startswith(scope.rstrip('/') + '/')
 
 
 def _scopes(variables):

@@ -16,7 +16,7 @@ _BFLOAT16_CPU_FLAGS = {'avx512_bf16', 'amx_bf16', 'bf16'}
 _BUILT_FOR_AMX = {'GenuineIntel', 'avx512_fp16'}
 
 
-def compute_dtype(use_fp16, half_dtype='auto', *, has_gpu=None, cpu_flags=None):
+def compute_dtype(use_fp16, half_dtype='auto'):
   """Return the dtype to compute in: tf.float32, tf.float16 or tf.bfloat16.
 
   Args:
@@ -24,16 +24,14 @@ def compute_dtype(use_fp16, half_dtype='auto', *, has_gpu=None, cpu_flags=None):
     half_dtype: 'float16' or 'bfloat16' as they are; 'auto' is float16 on a GPU, on a
       CPU bfloat16 where the processor is faster with it, else float32 with a warning:
       float16 on a CPU is some 90 times slower than float32.
-    has_gpu: bool, by default whether TensorFlow sees a GPU.
-    cpu_flags: set of strings, by default those of device_utils.cpu_flags().
   """
   if not use_fp16:
     return tf.float32
   if half_dtype != 'auto':
     return tf.as_dtype(half_dtype)
-  if bool(tf.config.list_physical_devices('GPU')) if has_gpu is None else has_gpu:
+  if device_utils.accelerator():
     return tf.float16
-  reason = _why_not_bfloat16(device_utils.cpu_flags() if cpu_flags is None else cpu_flags)
+  reason = _why_not_bfloat16(device_utils.cpu_flags())
   if not reason:
     return tf.bfloat16
   logging.warning('use_fp16: this processor %s, computing in float32 (--half_dtype=bfloat16 forces '

@@ -89,9 +89,11 @@ class RollCall:
     deadline = time.monotonic() + _ANSWER_SECS / _QUESTIONS
     while len(states) < len(self.places) and time.monotonic() < deadline:
       asking.settimeout(max(0.01, deadline - time.monotonic()))
-      with contextlib.suppress(OSError):  # Nobody answers in time.
-        rank, *state = json.loads(asking.recv(100))
-        states[rank] = tuple(state)
+      # Nobody answers in time, or who has the port of a rank that has ended.
+      with contextlib.suppress(OSError, ValueError, TypeError):
+        rank, come, age = json.loads(asking.recv(100))
+        if rank in range(len(self.places)):
+          states[rank] = come, age
 
   def late(self, states):
     """Return in words which ranks are not in `states`, or are behind others; '' if none."""

@@ -197,7 +197,7 @@ def code():
 def versions():
   """Return the versions of the packages that the project is written for, a dict by their names."""
   return {name: importlib.metadata.version(name)
-          for name in ('tensorflow', 'tf-slim', 'numpy', 'absl-py')}
+          for name in ('tensorflow', 'tf-keras', 'tf-slim', 'numpy', 'absl-py')}
 
 
 def scaffold():

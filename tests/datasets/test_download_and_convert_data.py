@@ -70,6 +70,11 @@ def test_reading_needs_no_pillow_and_conversion_asks_for_it(tmp_path):
   assert os.listdir(tmp_path) == []
 
 
+def test_a_value_with_a_space_needs_quotes(capsys):
+  assert download_and_convert_data.main(['script', 'photos']) == 1
+  assert "unexpected arguments ['photos']: flags start with --, and " in capsys.readouterr().err
+
+
 class Values(types.SimpleNamespace):
   """Stands for flags."""
 

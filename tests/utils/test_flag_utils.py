@@ -70,7 +70,7 @@ def test_a_number_below_a_bound():
 @flagsaver.flagsaver()
 @pytest.mark.parametrize(('value', 'path'), [
     ('~/a', '/home/me/a'), ('~', '/home/me'), ('x/~', 'x/~'), ('gs://a/b', 'gs://a/b'),
-    ('a.jpg,~/b*.jpg', 'a.jpg,/home/me/b*.jpg')])
+    ('a.jpg, ~/b*.jpg', 'a.jpg,/home/me/b*.jpg'), (' a,b ', ' a,b ')])
 def test_the_home_directory_in_a_path(monkeypatch, value, path):
   monkeypatch.setitem(os.environ, 'HOME', '/home/me')
   flags.FLAGS['home'].parse(value)

@@ -168,6 +168,14 @@ def test_a_name_may_look_like_a_pattern(tmp_path):
   assert inference_utils.find_images(str(path)) == [str(path)]
 
 
+def test_a_file_is_found_once_and_directories_are_not(tmp_path):
+  (tmp_path / 'aa').mkdir()
+  for name in ('a', 'b'):
+    (tmp_path / name).touch()
+  assert inference_utils.find_images(f'{tmp_path}/b, {tmp_path}/*') == [
+      f'{tmp_path}/b', f'{tmp_path}/a']
+
+
 def test_no_pattern_and_a_pattern_without_files_are_errors(tmp_path):
   for patterns in (None, '', ' ,'):
     with pytest.raises(ValueError, match='--predict_files is needed'):

@@ -144,6 +144,13 @@ def test_the_trainable_variables_in_scopes(scopes, expected):
   assert [v.op.name for v in misc_utils.scope_variables(scopes)] == expected
 
 
+def test_names_of_scopes_are_between_commas():
+  assert misc_utils.split_scopes(None, 'flag') == misc_utils.split_scopes('', 'flag') == []
+  assert misc_utils.split_scopes(' a/b, c d ,', 'flag') == ['a/b', 'c d']
+  with pytest.raises(ValueError, match="--flag=' ,' names no scope"):
+    misc_utils.split_scopes(' ,', 'flag')
+
+
 def test_a_scope_without_variables_is_an_error():
   network()
   with pytest.raises(ValueError, match=r"--trainable_scopes: no variable in 'net/fc'; scopes: .*"

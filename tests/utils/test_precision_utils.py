@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from images.models import model_factory
-from images.utils import precision_utils
+from images.utils import device_utils, precision_utils
 from images.utils.tf1 import slim, tf
 
 HALVES = [tf.float16, tf.bfloat16]
@@ -30,16 +30,19 @@ WITHOUT_AMX = {'GenuineIntel', 'avx512_bf16', 'avx512_fp16'}
     (True, 'float16', False, set(), tf.float16),
     (True, 'bfloat16', True, set(), tf.bfloat16),
 ])
-def test_the_dtype(use_fp16, half_dtype, has_gpu, cpu_flags, expected):
-  assert precision_utils.compute_dtype(
-      use_fp16, half_dtype, has_gpu=has_gpu, cpu_flags=cpu_flags) == expected
+def test_the_dtype(monkeypatch, use_fp16, half_dtype, has_gpu, cpu_flags, expected):
+  monkeypatch.setattr(device_utils, 'accelerator', lambda: '/gpu:0' if has_gpu else None)
+  monkeypatch.setattr(device_utils, 'cpu_flags', lambda: cpu_flags)
+  assert precision_utils.compute_dtype(use_fp16, half_dtype) == expected
 
 
 @pytest.mark.parametrize(('cpu_flags', 'reason'), [
     ({'avx2'}, 'processor has no half-precision instructions'),
     (WITHOUT_AMX, 'processor multiplies bfloat16 at half the speed of float32')])
-def test_float32_instead_of_half_precision_comes_with_a_warning(cpu_flags, reason, caplog):
-  precision_utils.compute_dtype(True, has_gpu=False, cpu_flags=cpu_flags)
+def test_float32_instead_of_half_precision_comes_with_a_warning(monkeypatch, cpu_flags, reason,
+                                                                caplog):
+  monkeypatch.setattr(device_utils, 'cpu_flags', lambda: cpu_flags)
+  precision_utils.compute_dtype(True)
   assert [record.levelname for record in caplog.records] == ['WARNING']
   assert reason in caplog.text
   assert '--half_dtype=bfloat16' in caplog.text

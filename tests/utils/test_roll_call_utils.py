@@ -48,6 +48,24 @@ def test_a_rank_is_asked_again_whose_answer_is_lost(two, monkeypatch):
   assert asked == [0, 1, 2]
 
 
+@pytest.mark.parametrize('words', [b'?', b'\xff', b'7', b'[1]', b'[2, 7, 0.5]', b'["a", 7, 0.5]'])
+def test_who_has_the_port_of_a_rank_that_has_ended(two, words):
+  first, second = two
+  with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+    other.bind(('', 0))
+    other.settimeout(5)
+
+    def answer():
+      _, sender = other.recvfrom(10)
+      other.sendto(words, sender)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    first.places = [first.place, second.place._replace(port=other.getsockname()[1])]
+    assert first.ask() == {0: STATES[0]}
+    thread.join()
+
+
 def test_a_rank_that_is_gone(two):
   first, second = two
   first.places = [first.place, second.place._replace(host='far', port=gone())]

@@ -191,7 +191,7 @@ def test_the_record_of_a_run(tmp_path):
   versions = record.pop('versions')
   assert versions['python'] == platform.python_version()
   assert versions['tensorflow'] == tf.version.VERSION
-  assert set(versions) == {'python', 'tensorflow', 'tf-slim', 'numpy', 'absl-py'}
+  assert set(versions) == {'python', 'tensorflow', 'tf-keras', 'tf-slim', 'numpy', 'absl-py'}
   assert record == {
       'flags': {'batch_size': 32, 'model_dir': None}, 'transport': 'none, one process', 'ranks': 1,
       'step': 7, 'files': {'a.tfrecord': 10}}
