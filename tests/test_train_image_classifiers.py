@@ -97,15 +97,18 @@ def test_run_directory(lenet, data):
   assert all(json.loads(path.read_text())['traceEvents'] for path in timelines)
 
 
-def tags_in(output_dir):
-  """Return the names of the numbers in the event file of a run, a set."""
+def steps_of_tags(output_dir):
+  """Return a dict from the names of the numbers in the event file of a run to their steps."""
   (path,) = output_dir.glob('events.out.tfevents.*')
-  return {value.tag for event in tf.train.summary_iterator(str(path))
-          for value in event.summary.value}
+  steps = {}
+  for event in tf.train.summary_iterator(str(path)):
+    for value in event.summary.value:
+      steps.setdefault(value.tag, []).append(event.step)
+  return steps
 
 
 def test_events(lenet):
-  assert {'loss', 'accuracy', 'learning_rate', 'loss_scale'} <= tags_in(lenet[0])
+  assert {'loss', 'accuracy', 'learning_rate', 'loss_scale'} <= steps_of_tags(lenet[0]).keys()
 
 
 def graph_of(output_dir):
@@ -246,9 +249,11 @@ def test_a_finetune_loads_what_a_network_has_made_without_tf_slim(data, tmp_path
   assert (first['moving_mean'], then['moving_mean']) == (4, 4)
   assert first['moving_mean/ExponentialMovingAverage'] == pytest.approx(0.05 * 8 + 0.95 * 4)
   assert 'count/ExponentialMovingAverage' not in first
-  assert 'of_the_network' in tags_in(tmp_path / 'a')
   record = json.loads((tmp_path / 'b' / 'finetune.json').read_text())
   assert record['not loaded'] == {'count': 'not trainable'}
+  command_line.main(**{**values, 'stop_at_step': 4}, output_dir=tmp_path / 'c',
+                    log_loss_every_n_iters=2)
+  assert steps_of_tags(tmp_path / 'c')['of_the_network'] == [1, 3]
   monkeypatch.delitem(command_line.TINY, 'train_image_size')
   with pytest.raises(ValueError, match='plain has no attribute default_image_size: set it, or'):
     command_line.main(**values)
