@@ -64,6 +64,15 @@ def test_an_unreachable_server(target):
     archives.download('http://127.0.0.1:1/a', str(target / 'a'))
 
 
+def test_a_silent_server_is_given_up(target, monkeypatch):
+  def urlopen(_, timeout):
+    raise TimeoutError(f'silent for {timeout} s')
+
+  monkeypatch.setattr(archives.urllib.request, 'urlopen', urlopen)
+  with pytest.raises(ConversionError, match='cannot download http://a to .*: silent for 60 s;'):
+    archives.download('http://a', str(target / 'a'))
+
+
 def test_what_is_there_is_not_downloaded(target):
   (target / 'a.tgz').touch()
   fetch = functools.partial(archives.fetch, ['a.tgz', 'a'], 'http://127.0.0.1:1/')

@@ -121,6 +121,14 @@ def test_what_is_cut_off_while_files_get_their_names_is_no_mixture(
     dataset_factory.get_data_sources('image_folder', str(target))
 
 
+def test_all_names_are_on_the_disk_in_the_end(photos, tmp_path, monkeypatch):
+  done, replace = [], os.replace
+  monkeypatch.setattr(os, 'fsync', lambda file: done.append(os.readlink(f'/proc/self/fd/{file}')))
+  monkeypatch.setattr(os, 'replace', lambda *paths: done.append(paths[1]) or replace(*paths))
+  convert_photos(photos, tmp_path / 'a')
+  assert done[-2:] == [f'{tmp_path}/a/manifest.json', f'{tmp_path}/a']
+
+
 def test_a_failure_leaves_the_earlier_conversion(photos, tmp_path):
   convert_photos(photos, tmp_path / 'a')
   before = make_data.folder_bytes(tmp_path / 'a')
@@ -130,10 +138,14 @@ def test_a_failure_leaves_the_earlier_conversion(photos, tmp_path):
   assert make_data.folder_bytes(tmp_path / 'a') == before
 
 
-def test_another_number_of_records_than_the_official_one_is_reported(tmp_path, capsys):
+def test_another_number_of_records_than_the_official_one_is_reported(
+    tmp_path, capsys, monkeypatch):
   make_data.write_mnist(tmp_path, train=7, test=3)
+  monkeypatch.setitem(conversion.DATASETS['mnist'].SIZES, 'test', 2)
   conversion.convert('mnist', str(tmp_path))
-  assert 'mnist train: 7 records, not the official 60,000' in capsys.readouterr().err
+  reported = capsys.readouterr().err
+  assert 'mnist train: 7 records, not the official 60,000\n' in reported
+  assert 'mnist test: 3 records, not the official 2\n' in reported
 
 
 def test_a_damaged_manifest_does_not_hinder(photos, tmp_path):

@@ -15,6 +15,7 @@ def test_shuffled_is_a_fixed_permutation():
     ([10, 20], 0.0, [0, 0]),
     ([2, 2, 2, 2, 2], 0.2, [0, 1, 0, 1, 0]),  # a fifth of all, though of none on its own
     ([1, 1, 1, 10], 0.5, [0, 0, 0, 5]),  # single items are for training
+    ([1] * 8 + [4, 4, 4], 0.3, [0] * 8 + [2, 1, 1]),  # and no later group makes up for them
     ([3], 0.99, [2]),
 ])
 def test_hold_out_a_fraction_of_every_group(sizes, fraction, held_out):

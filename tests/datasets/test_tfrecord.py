@@ -64,6 +64,16 @@ def test_files_appear_together_when_whole(tmp_path):
   assert make_data.run_dataset(tf.data.TFRecordDataset, paths) == [b'1', b'2']
 
 
+def test_all_bytes_are_on_the_disk_before_the_first_file_has_its_name(tmp_path, monkeypatch):
+  done = []
+  monkeypatch.setattr(os, 'fsync', lambda file: done.append(os.readlink(f'/proc/self/fd/{file}')))
+  monkeypatch.setattr(os, 'replace', lambda _, path: done.append(path))
+  a, b = (str(tmp_path / name) for name in ('a', 'b'))
+  with tfrecord.writing([a, b]):
+    pass
+  assert done == [f'{a}.partial', f'{b}.partial', b, a]
+
+
 def test_files_take_the_place_of_others(tmp_path):
   old = [make_data.write_records(tmp_path / name, [b'old']) for name in ('a', 'b')]
   with tfrecord.writing([str(tmp_path / 'b')], [*old, str(tmp_path / 'none')]) as writers:

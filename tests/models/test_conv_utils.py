@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from images.models import batch_norm_utils, conv_utils
-from images.utils import device_utils
+from images.utils import device_utils, precision_utils
 from images.utils.tf1 import slim, tf
 
 NORMALIZED = {'normalizer_fn': slim.batch_norm, 'normalizer_params': {'scale': True}}
@@ -208,3 +208,18 @@ def test_a_head_predicts_with_a_product():
     session.run(tf.global_variables_initializer())
     found, weights = session.run([logits, variables[0]])
   np.testing.assert_allclose(found, values.mean((1, 2)) @ weights[0, 0], rtol=0, atol=1e-6)
+
+
+def test_a_product_in_half_precision_regularizes_the_filters_in_float32():
+  """A third is another number in bfloat16."""
+  losses = []
+  with slim.arg_scope([slim.conv2d], weights_initializer=tf.constant_initializer(1 / 3),
+                      weights_regularizer=slim.l2_regularizer(0.1)) as scope:
+    for dtype in (tf.float32, tf.bfloat16):
+      with tf.Graph().as_default(), tf.Session() as session, \
+          slim.arg_scope(precision_utils.float32_regularizers(scope)):
+        precision_utils.computing_in(dtype, conv_utils.valid_conv2d)(
+            tf.ones([1, 2, 3, 4]), channels=5, kernel=(2, 3))
+        session.run(tf.global_variables_initializer())
+        losses.append(session.run(precision_utils.regularization_loss()))
+  assert losses[0] == losses[1] > 0

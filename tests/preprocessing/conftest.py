@@ -43,6 +43,16 @@ def sample(run):
 
 
 @pytest.fixture
+def seeds(run):
+  """A function that returns the seeds in the graph, those in its functions apart, as tuples."""
+  def seeds():
+    return list(map(tuple, run([
+        tensor for op in tf.get_default_graph().get_operations()
+        for argument, tensor in zip(op.op_def.input_arg, op.inputs) if argument.name == 'seed'])))
+  return seeds
+
+
+@pytest.fixture
 def assert_golden(golden, run):
   """A function that holds `preprocess_image` to its golden outputs, bit for bit."""
   def assert_golden(name, preprocess_image):

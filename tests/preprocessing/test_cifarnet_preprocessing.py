@@ -39,6 +39,11 @@ def test_the_seed_decides_everything(run, golden):
   assert np.abs(one - other).max() > 0.1
 
 
+def test_every_draw_has_a_seed_of_its_own(seeds):
+  train(tf.zeros([32, 32, 3]))
+  assert len(set(seeds())) == len(seeds()) == 4  # One is split.
+
+
 def test_crops_reach_four_pixels_beyond_the_image(sample):
   white = tf.constant(np.full([32, 32, 3], 255, np.uint8))
   images = sample(lambda seed: train(white, seed), 900)[..., 0]

@@ -187,6 +187,14 @@ def test_distorted_windows_keep_a_tenth_of_an_object_in_sight(sample):
 def test_where_no_window_fits_it_is_the_whole_image(run):
   window = image_ops.distorted_window(tf.constant([3, 500]), seed=[1, 2], area_range=(0.9, 1.0))
   np.testing.assert_array_equal(run(window), [0, 0, 3, 500])
+  [draw] = [op for op in window.graph.get_operations() if 'BoundingBox' in op.type]
+  assert draw.get_attr('max_attempts') == 100
+
+
+def test_an_image_without_objects_is_one_itself(run):
+  without, whole = run([image_ops.distorted_window(tf.constant([90, 90]), seed=[1, 2], bbox=bbox)
+                        for bbox in (tf.zeros([1, 0, 4]), tf.constant([[[0.0, 0.0, 1.0, 1.0]]]))])
+  np.testing.assert_array_equal(without, whole)
 
 
 def test_random_windows_are_equally_likely_everywhere(sample):

@@ -39,6 +39,12 @@ def test_the_seed_decides_everything(run, photo, fast_mode):
   assert np.abs(one - other).max() > 0.01
 
 
+@pytest.mark.parametrize('fast_mode', [True, False])
+def test_every_draw_has_a_seed_of_its_own(seeds, fast_mode):
+  train(tf.zeros([32, 32, 3]), 1, fast_mode=fast_mode)
+  assert len(set(seeds())) == len(seeds()) == 6  # Two are split.
+
+
 def test_without_a_seed_every_run_differs(run, photo):
   output = train(tf.constant(photo), None)
   assert not np.array_equal(run(output), run(output))

@@ -75,6 +75,14 @@ def test_training_draws_scale_place_and_direction(sample):
     assert place.std() == pytest.approx(1 / np.sqrt(12), abs=0.03)
 
 
+def test_both_ends_of_the_range_of_scales_are_drawn(sample):
+  """Two pixels are made of all six at a side of 2, three apart, and of four at a side of 3."""
+  image = tf.constant(coordinates(6, 6))
+  crops = sample(lambda seed: preprocess_image(image, 2, 2, is_training=True, seed=seed,
+                                               resize_side_min=2, resize_side_max=3), 50)
+  assert set(np.abs(crops[:, 0, 1, 0] - crops[:, 0, 0, 0]).round(3)) == {3, 2}
+
+
 @pytest.mark.parametrize(('height', 'width', 'parts'), [(100, 140, (25, 17)), (2, 900, (1, 1))])
 def test_a_training_crop_is_a_resized_part_of_the_image(run, height, width, parts):
   """A side of 256 for 100 pixels: 64 of the output are 25 of the image, and 43 are 17."""

@@ -451,6 +451,15 @@ def test_mock_data_are_not_waited_for():
     assert tf.get_static_value(iterator.wait) == 0
 
 
+def test_the_clock_is_read_before_the_batch(tmp_path):
+  [path] = write(tmp_path, [8])
+  with tf.Graph().as_default() as graph:
+    dataset_utils.training_iterator([path], [8], mnist.parse_fn, grey, image_size=SIZE,
+                                    num_classes=NUM_CLASSES, batch_size=4, seed=3).get_next()
+    [next_batch] = [op for op in graph.get_operations() if op.type == 'IteratorGetNext']
+  assert [op.type for op in next_batch.control_inputs] == ['Timestamp']
+
+
 # ---- Mock data ----
 
 def test_mock_data_is_one_batch_repeated():

@@ -40,6 +40,8 @@ def test_an_interrupted_write_leaves_the_earlier_file(tmp_path, monkeypatch):
   with pytest.raises(KeyboardInterrupt):
     file_utils.write_json(str(path), {'a': 2})
   assert json.loads(path.read_text()) == {'a': 1}
+  # Another process would not write to the same file.
+  assert sorted(os.listdir(tmp_path)) == ['a.json', f'a.json.{os.getpid()}.partial']
 
 
 def test_nothing_is_left_on_a_full_disk(tmp_path):

@@ -79,6 +79,13 @@ def test_only_the_update_waits_for_all_gradients():
   assert {tensor.op.type for tensor in update.inputs} == {'IsFinite'}
 
 
+def test_the_backward_pass_begins_after_the_loss():
+  step = Step()
+  [scale] = [op for op in tf.get_default_graph().get_operations()
+             if step.loss.op in op.control_inputs]
+  assert {op.name.split('/')[0] for op in scale.outputs[0].consumers()} == {'gradients'}
+
+
 def test_the_loss_is_not_scaled():
   step = Step(scale=1024.0)
   assert step.loss.dtype == tf.float32

@@ -118,6 +118,12 @@ def test_other_files_than_before_are_read_too(counts):
   assert set(records) == {(0, number) for number in range(counts[0])}
 
 
+def test_where_a_count_lies_before_the_beginning_only_what_is_left_is_read():
+  """As of other files than before: one of four records."""
+  [piece] = position_utils.Course([4], seed=7).rest([[3], [1]], 0)
+  assert (piece.skip, piece.take) == (3, 1)
+
+
 @pytest.mark.parametrize('position', [[[7]], [[5, 5, 6], [16]], [[1], [0, 0]]])
 def test_a_position_survives_as_an_array(position):
   matrix = position_utils.to_matrix(position)

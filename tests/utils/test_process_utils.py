@@ -1,5 +1,6 @@
 """Lines of a process by any way out of it, and its end at a signal."""
 import os
+import signal
 import subprocess
 import sys
 
@@ -45,6 +46,16 @@ def test_lines_of_the_chief_are_as_they_are():
   output, errors = write(HOROVOD_RANK='0', SLURM_PROCID='7')
   assert output == ['printed', 'in two lines', 'of another program']
   assert errors[-1] == 'the last words'
+
+
+@pytest.mark.parametrize('number', [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_the_filter_outlives_a_signal(number):
+  shell = subprocess.Popen(
+      ['sh', '-c', process_utils._FILTER, '[rank 13] '], text=True, stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE, start_new_session=True)
+  shell.wait()  # The filter is left of its group.
+  os.killpg(shell.pid, number)
+  assert shell.communicate('the last words')[0] == '[rank 13] the last words'
 
 
 WAIT = '''

@@ -74,8 +74,8 @@ def test_a_rank_that_is_gone(two):
   assert first.late(states) == 'rank 1 on far does not answer'
 
 
-@pytest.fixture
-def meet(two):
+@pytest.fixture(params=[{'host': 'far'}, {'machine': 'another'}])
+def meet(two, request):
   """Return a function that lets a rank meet itself and one on another machine, in `connecting`."""
   first, second = two
 
@@ -87,7 +87,7 @@ def meet(two):
 
     with pytest.MonkeyPatch.context() as patch:
       patch.setattr(roll_call_utils.socket, 'create_connection', create_connection)
-      first.meet([first.place, second.place._replace(host='far', port=gone())])
+      first.meet([first.place, second.place._replace(**request.param, port=gone())])
       deadline = time.monotonic() + 10
       while not asked or 'meeting' in [thread.name for thread in threading.enumerate()]:
         assert time.monotonic() < deadline

@@ -42,6 +42,12 @@ def test_training_ends_after_the_run_that_follows_the_signal(number):
   assert signal.getsignal(number) == signal.SIG_IGN
 
 
+def test_the_same_signal_once_more_ends_the_process():
+  stop_utils.StopAtSignalHook(tensors()).begin()
+  os.kill(os.getpid(), signal.SIGTERM)
+  assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
 def test_ctrl_c_interrupts_again_after_training():
   run(stop_utils.StopAtSignalHook(tensors()), signal_at=None)
   stop_utils.release()

@@ -45,3 +45,13 @@ def test_numbers_are_on_the_disk_at_once_and_once_for_a_step(tmp_path):
     (path,) = tmp_path.glob('events.out.tfevents.*')
     assert [event.step for event in tf.train.summary_iterator(str(path))
             if event.summary.value] == found
+
+
+def test_what_other_hooks_have_written_after_the_last_step_is_on_the_disk_in_the_end(tmp_path):
+  hook = summary_utils.SummaryHook(dict.fromkeys(['step', 'loss', 'metrics', 'complete'], ''),
+                                   str(tmp_path), 2)
+  hook.after_run(None, values(2))
+  tf.summary.FileWriterCache.get(str(tmp_path)).add_summary(tf.Summary(), 5)
+  hook.end(None)
+  (path,) = tmp_path.glob('events.out.tfevents.*')
+  assert [event.step for event in tf.train.summary_iterator(str(path))][-2:] == [2, 5]
