@@ -1,5 +1,6 @@
 """The data sets by name: their files, and the iterators that read them."""
 import collections
+import contextlib
 import glob
 import os
 import re
@@ -63,12 +64,20 @@ def get_data_sources(dataset_name, dataset_dir, file_names=None, *, is_training=
     raise ValueError(f'--{flag}={file_names!r} names no file')
   if not patterns:
     raise ValueError(f'--{flag} is needed: the data set {dataset_name!r} has no list of its own')
-  found = [path for pattern in patterns for path in _expand(dataset_dir, pattern, flag)]
-  files = list(dict.fromkeys(found))  # Patterns may overlap.
-  _check_complete(files, flag, patterns if file_names else None)
+  found = {pattern: _expand(dataset_dir, pattern, flag) for pattern in patterns}
+  files = list(dict.fromkeys(sum(found.values(), [])))  # Patterns may overlap.
+  _check_complete(found, dataset_dir, flag, is_chosen=bool(file_names))
   manifest = tfrecord.read_manifest(dataset_dir)
-  classes = manifest['classes'] if manifest else tfrecord.read_labels(dataset_dir) or ()
-  return DataSources(files, tfrecord.record_counts(files, manifest, flag), manifest, len(classes))
+  classes = len(manifest['classes']) if manifest else _highest_label(dataset_dir) + 1
+  return DataSources(files, tfrecord.record_counts(files, manifest, flag), manifest, classes)
+
+
+def _highest_label(dataset_dir):
+  """Return the highest label that labels.txt names; -1 without the file, or where it is unreadable.
+  """
+  with contextlib.suppress(UnicodeDecodeError):
+    return max(tfrecord.read_labels(dataset_dir) or [-1])
+  return -1
 
 
 def facts(data_sources):
@@ -90,7 +99,7 @@ def _expand(dataset_dir, pattern, flag):
   """Return the sorted paths that a name or glob pattern stands for."""
   path = os.path.join(dataset_dir, pattern)
   # A name may hold what would be a pattern, as train[1].tfrecord does.
-  if not _is_pattern(pattern) or tf.io.gfile.exists(path):
+  if not any(character in pattern for character in '*?[') or tf.io.gfile.exists(path):
     return [path]
   found = sorted(path for path in tf.io.gfile.glob(os.path.join(glob.escape(dataset_dir), pattern))
                  if not path.endswith(tfrecord.partial_name('')))
@@ -102,30 +111,36 @@ def _expand(dataset_dir, pattern, flag):
   return found
 
 
-def _is_pattern(name):
-  return any(character in name for character in '*?[')
+def _check_complete(found, dataset_dir, flag, *, is_chosen):
+  """Raise ValueError where files named k-of-n are not all of one n, counted from 0 or 1.
 
+  Where the user has chosen the files the chief warns instead, and of what patterns have found only:
+  a part of the files may be meant.
 
-def _check_complete(files, flag, chosen=None):
-  """Raise ValueError where files named k-of-n are not all of one n, counted from 0.
-
-  Where the user has `chosen` them, a list of names and patterns, the chief warns instead, and of
-  patterns only: a part of the files may be meant.
+  Args:
+    found: dict from names and patterns to lists of paths.
+    dataset_dir: string.
+    flag: string, the name of the flag that chooses the files.
+    is_chosen: bool, whether the user has.
   """
   sets = {}
-  for path in files:
-    part = re.fullmatch(r'(.*?)(\d+)-of-(\d+)[^/]*', path)
-    if part:
-      sets.setdefault(part[1], []).append((int(part[3]), int(part[2])))
-  if all(sorted(found) == [(len(found), k) for k in range(len(found))] for found in sets.values()):
-    return
-  names = ', '.join(os.path.basename(path) for path in files[:10])
-  words = (f'not the files of one whole conversion: {names}{", ..." * (len(files) > 10)} in '
-           f'{os.path.dirname(files[0])}')
-  if chosen is None:
-    raise ValueError(f'{words}; convert the data set again, or name the files with --{flag}')
-  if any(_is_pattern(name) for name in chosen) and cluster_utils.is_chief():
-    logging.warning('--%s: %s; are some missing, or left over from an earlier one?', flag, words)
+  for pattern, paths in found.items():
+    is_name = paths == [os.path.join(dataset_dir, pattern)]
+    for path in dict.fromkeys([] if is_chosen and is_name else paths):
+      part = re.fullmatch(r'(.*?)(\d+)-of-(\d+)([^/]*)', path)
+      if part:
+        sets.setdefault(part.group(1, 4), {})[path] = int(part[3]), int(part[2])
+  for paths in sets.values():
+    size = len(paths)
+    if sorted(paths.values()) in ([(size, k + first) for k in range(size)] for first in (0, 1)):
+      continue
+    names = ', '.join(map(os.path.basename, list(paths)[:10])) + ', ...' * (size > 10)
+    directory = os.path.dirname(next(iter(paths)))
+    words = f'not the files of one whole conversion: {names} in {directory}'
+    if not is_chosen:
+      raise ValueError(f'{words}; convert the data set again, or name the files with --{flag}')
+    if cluster_utils.is_chief():
+      logging.warning('--%s: %s; are some missing, or left over from an earlier one?', flag, words)
 
 
 def check_labels(data_sources, num_classes, labels_offset=0):
@@ -155,7 +170,7 @@ def check_labels(data_sources, num_classes, labels_offset=0):
     after = f' after --labels_offset={labels_offset} is subtracted,' if labels_offset else ''
     raise ValueError(f'{path} has labels from {low} to {high},{after} outside [0, '
                      f'{num_classes}): set --num_classes={enough}')
-  if 0 < classes < num_classes + labels_offset and cluster_utils.is_chief():
+  if labels_offset <= 0 < classes < num_classes + labels_offset and cluster_utils.is_chief():
     background = '' if labels_offset else '; if its class 0 is background, --labels_offset=-1'
     logging.warning('--num_classes=%d, but the data set has %d classes: set --num_classes=%d, '
                     'unless a checkpoint has more%s', num_classes, classes,

@@ -25,7 +25,7 @@ def checkpoint_path(model_dir, ckpt_file_name, flag='--model_dir'):
   path = os.path.join(model_dir, ckpt_file_name) if ckpt_file_name else model_dir
   check_is_no_pattern(path)
   if tf.io.gfile.isdir(path):
-    newest = newest_in(path)
+    newest = newest_in(path) or _existing(named_path(path))
     if newest is None:
       raise FileNotFoundError(f'no checkpoint in {path} ({flag}, --ckpt_file_name); files: '
                               f'{_names_in(path)}')
@@ -71,7 +71,10 @@ def named_in(directory):
   directory it may be that of the original.
   """
   named = named_path(directory)
-  path = named and os.path.join(directory, os.path.basename(named))
+  return _existing(named and os.path.join(directory, os.path.basename(named)))
+
+
+def _existing(path):
   return path if path and tf.train.checkpoint_exists(path) else None
 
 

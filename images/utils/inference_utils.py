@@ -21,7 +21,7 @@ def find_images(patterns):
   patterns = [pattern.strip() for pattern in (patterns or '').split(',') if pattern.strip()]
   if not patterns:
     raise ValueError("--predict_files is needed: names or glob patterns, such as 'photos/*.jpg'")
-  paths = []
+  paths = {}
   for pattern in patterns:
     if tf.io.gfile.isdir(pattern):
       raise ValueError(f'--predict_files: {pattern} is a directory: give '
@@ -31,8 +31,9 @@ def find_images(patterns):
     found = [path for path in named if not tf.io.gfile.isdir(path)]
     if not found:
       raise FileNotFoundError(f'--predict_files: no file matches {pattern!r}')
-    paths += found
-  return list(dict.fromkeys(paths))
+    for path in found:
+      paths.setdefault(os.path.abspath(path), path)
+  return list(paths.values())
 
 
 def class_names(dataset_dir, *, num_labels):
@@ -75,13 +76,14 @@ def image_batches(paths, preprocess, batch_size, num_preprocessing_threads=16):
 
 
 def _without_palette(encoded):
-  """Return `encoded`, a scalar string tensor, of which a BMP has to hold colours.
+  """Return `encoded`, a scalar string tensor, of which a BMP may have no palette.
 
-  TensorFlow would take the numbers of colours in a palette for shades of grey. A BMP has its bits
-  for each pixel in byte 28.
+  TensorFlow does not look at it, and takes the numbers of its colours for shades of grey, which few
+  of them are. A BMP has its bits for each pixel in byte 28, with a palette at most 8.
   """
   first = tf.io.decode_raw(tf.strings.substr(encoded, 0, 29), tf.uint8)
-  has_palette = tf.equal(tf.strings.substr(encoded, 0, 2), 'BM') & (first[-1] < 24)
+  bits = tf.concat([tf.constant([255], tf.uint8), first], 0)[-1]  # There may be no byte at all.
+  has_palette = tf.equal(tf.strings.substr(encoded, 0, 2), 'BM') & (bits < 24)
   with tf.control_dependencies([tf.debugging.Assert(~has_palette, ['a BMP with a palette'])]):
     return tf.identity(encoded)
 

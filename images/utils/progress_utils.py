@@ -1,5 +1,5 @@
 """The tensors of a step that its hooks watch, means over the ranks."""
-from images.utils import cluster_utils, preparation_utils
+from images.utils import cluster_utils, preparation_utils, summary_utils
 from images.utils.tf1 import tf
 
 
@@ -25,17 +25,13 @@ def progress_tensors(train_op, opt, *, loss, metrics, learning_rate=None, skippe
       step runs too, or None.
 
   Raises:
-    ValueError: one of the metrics is no scalar.
+    ValueError: one of the metrics is no scalar, or has the name of a number that is there already.
   """
   size, rank = cluster_utils.size(), cluster_utils.rank()
   request = tf.placeholder_with_default(0.0, [], name='stop_request')
   lost = tf.cast(~tf.is_finite(loss), tf.float32) * tf.one_hot(rank, size)
   shared = {'loss': loss, 'stop': request, 'lost': lost}
-  for name, metric in metrics.items():
-    if metric.shape.rank:
-      raise ValueError(f'metrics[{name!r}] has shape {metric.shape}, and has to be a scalar, such '
-                       'as the mean of these by tf.reduce_mean()')
-    shared['metrics', name] = tf.cast(metric, tf.float32)
+  shared.update({('metrics', name): _metric(name, value) for name, value in metrics.items()})
   if wait is not None:
     shared['wait'] = tf.cast(wait, tf.float32) * tf.one_hot(rank, size)
   if skipped is not None:
@@ -59,3 +55,15 @@ def progress_tensors(train_op, opt, *, loss, metrics, learning_rate=None, skippe
   with tf.control_dependencies(done):
     tensors['step'] = tf.identity(tf.train.get_global_step().read_value())
   return tensors
+
+
+def _metric(name, value):
+  """Return one of the metrics as a float32 tensor of shape []."""
+  value = tf.cast(value, tf.float32)
+  if value.shape.rank not in (0, None):
+    raise ValueError(f'metrics[{name!r}] has shape {value.shape}, and has to be a scalar, such as '
+                     'the mean of these by tf.reduce_mean()')
+  if name in summary_utils.TAGS:
+    raise ValueError(f'metrics[{name!r}] has the name of a number that is logged already: choose '
+                     'another')
+  return tf.ensure_shape(value, [])

@@ -116,8 +116,9 @@ def newest_checkpoint(output_dir):
     return (path, int(reader.get_tensor('global_step')), int(images or 0),
             [] if position is None else position_utils.from_matrix(position))
   except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
-    raise ValueError(f'{path} cannot be read: {error}. Remove its files, then the same command '
-                     'goes on from the checkpoint before it') from error
+    remedy = _if_no_run(path, output_dir) or (
+        'Remove its files, then the same command goes on from the checkpoint before it')
+    raise ValueError(f'{path} cannot be read: {error}. {remedy}') from error
 
 
 def count_images(train_op, *, first_step, images, global_batch):
@@ -151,14 +152,14 @@ def name_checkpoint(checkpoint, output_dir):
   if checkpoint is None and tf.io.gfile.exists(path):
     tf.io.gfile.remove(path)
     logging.warning('%s named %s: it is removed, as there is no checkpoint', path, named)
-  if checkpoint in (None, named):
+  if checkpoint is None or os.path.realpath(checkpoint) == os.path.realpath(named):
     return
   name = os.path.basename(checkpoint)
+  saved = [f'model.ckpt-{step}' for step in checkpoint_utils.saved_steps(output_dir)]
   lines = [f'model_checkpoint_path: "{name}"\n']
-  lines += [f'all_model_checkpoint_paths: "model.ckpt-{step}"\n'
-            for step in checkpoint_utils.saved_steps(output_dir)]
+  lines += [f'all_model_checkpoint_paths: "{each}"\n' for each in dict.fromkeys([*saved, name])]
   file_utils.write_text(path, ''.join(lines))
-  logging.warning('%s named %s; now it names %s, the newest that is there', path, named, name)
+  logging.warning('%s named %s; now it names %s beside it', path, named, name)
 
 
 def check_resumable(checkpoint, output_dir):
@@ -166,18 +167,22 @@ def check_resumable(checkpoint, output_dir):
 
   Restoring would take weights of another shape without a word.
   """
-  record = os.path.join(output_dir, RECORD)
-  if tf.io.gfile.exists(record):
-    remedy = (f'The run was started with other flags or by an older version, see {record}: use '
-              'the same --model_name, --num_classes, --train_image_size, --dataset_name, '
-              '--optimizer, --loss_scale, --trainable_scopes and --moving_average_decay, or '
-              'another --output_dir.')
-  else:
-    remedy = (f'{output_dir} is not the directory of a run, which has {RECORD}: to begin with its '
-              f'weights, choose another --output_dir, and --task_type=finetune '
-              f'--model_dir={output_dir} --ckpt_file_name={os.path.basename(checkpoint)} '
-              '--restore_moving_averages.')
+  remedy = _if_no_run(checkpoint, output_dir) or (
+      'The run was started with other flags or by an older version, see '
+      f'{output_dir}/{RECORD}: use the same --model_name, --num_classes, --train_image_size, '
+      '--dataset_name, --optimizer, --loss_scale, --trainable_scopes and --moving_average_decay, '
+      'or another --output_dir.')
   checkpoint_utils.check_loadable(tf.global_variables(), checkpoint, remedy, exact=True)
+
+
+def _if_no_run(checkpoint, output_dir):
+  """Return what to do with `checkpoint` where `output_dir` is no directory of a run; else ''."""
+  if tf.io.gfile.exists(os.path.join(output_dir, RECORD)):
+    return ''
+  return (f'{output_dir} is not the directory of a run, which has {RECORD}: to begin with its '
+          'weights, choose another --output_dir, and --task_type=finetune '
+          f'--model_dir={output_dir} --ckpt_file_name={os.path.basename(checkpoint)} '
+          '--restore_moving_averages.')
 
 
 def resume_point(output_dir):

@@ -2,7 +2,8 @@
 from images.utils import accumulation_utils
 from images.utils.tf1 import tf
 
-_TAGS = ('loss', 'learning_rate', 'loss_scale')
+# The numbers that every step has.
+TAGS = ('loss', 'learning_rate', 'loss_scale')
 
 
 class SummaryHook(tf.train.SessionRunHook):
@@ -13,10 +14,10 @@ class SummaryHook(tf.train.SessionRunHook):
   """
 
   def __init__(self, tensors, output_dir, every_n_iters):
-    """Write the entries _TAGS of `tensors` that are there, and those of its dict 'metrics'; 'step'
+    """Write the entries TAGS of `tensors` that are there, and those of its dict 'metrics'; 'step'
     and 'complete' have to be there too."""
     self._means = accumulation_utils.StepMeans()
-    self._tensors = {name: tensors[name] for name in (*_TAGS, 'metrics', 'step', 'complete')
+    self._tensors = {name: tensors[name] for name in (*TAGS, 'metrics', 'step', 'complete')
                      if tensors.get(name) is not None}
     self._every_n_iters = every_n_iters
     self._values = self._written_step = None
@@ -46,7 +47,7 @@ class SummaryHook(tf.train.SessionRunHook):
     step = int(self._values['step'])
     if step == self._written_step:  # An overflow has made another step of this number void.
       return
-    numbers = {name: self._values[name] for name in _TAGS if name in self._values}
+    numbers = {name: self._values[name] for name in TAGS if name in self._values}
     self._writer.add_summary(tf.Summary(value=[
         tf.Summary.Value(tag=name, simple_value=value)
         for name, value in {**numbers, **self._values['metrics']}.items()]), step)

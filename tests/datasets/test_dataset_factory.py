@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 
-from images.datasets import dataset_factory, tfrecord
+from images.datasets import dataset_factory
 from images.preprocessing import preprocessing_factory
 from images.utils.tf1 import tf
 from tests.datasets import make_data
@@ -152,6 +152,21 @@ def test_the_files_of_an_interrupted_conversion_are_an_error(tmp_path, parts, ca
           for text in caplog.messages] == [True]
 
 
+def test_only_what_patterns_have_found_is_looked_at(tmp_path, caplog):
+  names = ['a/x-0-of-1.train', 'a/x-0-of-1.test', 'b/y-1-of-2', 'b/y-2-of-2', 'b/z-0-of-2',
+           'b/z[1]-0-of-2']
+  for name in names:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    make_data.write_records(tmp_path / name, [b''])
+  assert sources(str(tmp_path), f'a/*,b/y*,{names[4]},{names[5]}')[0] == [
+      names[1], names[0], *names[2:]]
+  assert caplog.messages == []
+  assert sources(str(tmp_path), 'a/*,b/z-*')[0] == [names[1], names[0], names[4]]
+  assert caplog.messages == [
+      f'--train_files: not the files of one whole conversion: z-0-of-2 in {tmp_path}/b; are some '
+      'missing, or left over from an earlier one?']
+
+
 def test_the_files_of_a_whole_conversion(tmp_path, caplog):
   names = [f'image_folder_train_{k:05}-of-00003.tfrecord' for k in range(3)]
   make_data.write_dataset(tmp_path, 'image_folder', {name: [0, 1] for name in names},
@@ -204,10 +219,23 @@ def test_more_classes_than_the_data_set_has(cifar10, caplog, told_by, num_classe
                                             words):
   if told_by == 'labels.txt':
     os.remove(f'{cifar10}/manifest.json')
-    tfrecord.write_labels(cifar10, 'abcdefghij')
+  else:
+    os.remove(f'{cifar10}/labels.txt')
   train = dataset_factory.get_data_sources('cifar10', cifar10)
   dataset_factory.check_labels(train, num_classes, labels_offset)
   assert caplog.messages == [words] * (words is not None)
+
+
+@pytest.mark.parametrize('text', [b'1:cat\r\n2:dog\r\n', b'cat\ndog\n', b'', b'\xe9t\xe9\n'])
+def test_labels_from_one_on(cifar10, caplog, text):
+  os.remove(f'{cifar10}/manifest.json')
+  with open(f'{cifar10}/labels.txt', 'wb') as file:
+    file.write(text)
+  train = dataset_factory.get_data_sources('cifar10', cifar10)
+  dataset_factory.check_labels(train, 2, labels_offset=1)
+  if text.startswith(b'1'):
+    dataset_factory.check_labels(train, 3)
+  assert caplog.messages == []
 
 
 def test_a_file_that_is_not_that_of_the_manifest_may_have_other_labels(cifar10):

@@ -178,6 +178,14 @@ def test_a_copied_directory_has_its_own_checkpoint(tmp_path, original, version):
   assert checkpoint_utils.checkpoint_path(str(tmp_path / 'copy'), None) == path
 
 
+def test_a_directory_may_name_a_checkpoint_elsewhere(tmp_path):
+  (tmp_path / 'a').mkdir()
+  path = save(tmp_path / 'a', 'model.ckpt', step=7, w=[1])
+  (tmp_path / 'checkpoint').write_text('model_checkpoint_path: "a/model.ckpt-7"\n')
+  assert checkpoint_utils.checkpoint_path(str(tmp_path), None) == path
+  assert checkpoint_utils.newest_in(str(tmp_path)) is None  # No run goes on from there.
+
+
 def test_what_is_packed_has_to_be_unpacked(tmp_path):
   """As a published vgg_16_2016_08_28.tar.gz."""
   path = tmp_path / 'vgg_16.tar.gz'

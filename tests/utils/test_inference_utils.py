@@ -38,7 +38,7 @@ def checkpoint(tmp_path):
 
 @pytest.mark.parametrize(('mode', 'readable'), [('P', False), ('L', False), ('RGB', True)])
 def test_a_bmp_with_a_palette_is_no_image(tmp_path, mode, readable):
-  """TensorFlow would show its numbers of colours as shades of grey."""
+  """TensorFlow takes its numbers of colours for shades of grey, which few of them are."""
   path = tmp_path / 'a.bmp'
   PIL.Image.new('RGB', (4, 5), (200, 10, 10)).convert(mode).save(path)
   with tf.Graph().as_default(), tf.Session() as session:
@@ -168,12 +168,21 @@ def test_a_name_may_look_like_a_pattern(tmp_path):
   assert inference_utils.find_images(str(path)) == [str(path)]
 
 
-def test_a_file_is_found_once_and_directories_are_not(tmp_path):
+def test_a_file_is_found_once_and_directories_are_not(tmp_path, monkeypatch):
   (tmp_path / 'aa').mkdir()
   for name in ('a', 'b'):
     (tmp_path / name).touch()
   assert inference_utils.find_images(f'{tmp_path}/b, {tmp_path}/*') == [
       f'{tmp_path}/b', f'{tmp_path}/a']
+  monkeypatch.chdir(tmp_path)
+  assert inference_utils.find_images('b,*') == ['b', './a']
+
+
+def test_an_image_without_a_byte_is_told_by_the_decoder():
+  with tf.Graph().as_default(), tf.Session() as session:
+    images = inference_utils.decoded_batch(tf.constant([b'']), preprocess)
+    with pytest.raises(tf.errors.InvalidArgumentError, match='Input is empty'):
+      session.run(images)
 
 
 def test_no_pattern_and_a_pattern_without_files_are_errors(tmp_path):

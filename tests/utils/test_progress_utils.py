@@ -1,6 +1,7 @@
 """What all ranks know of a step; test_hooks_utils.py and test_ranks.py have the rest."""
 import contextlib
 
+import numpy as np
 import pytest
 
 from images.utils import cluster_utils, paisoar, progress_utils
@@ -73,10 +74,26 @@ def test_loss_and_metrics_are_means_over_the_ranks(monkeypatch):
   monkeypatch.setattr(cluster_utils, 'size', lambda: 3)
   monkeypatch.setattr(cluster_utils, 'mean', lambda tensor, *_: tensor / 3)
   with tf.Graph().as_default(), tf.Session() as session:
-    tensors = build(10, {'accuracy': tf.constant(0.75), 'loss': tf.constant(9)})
+    tensors = build(10, {'accuracy': tf.constant(0.75), 'nine': tf.constant(9), 'one': 1.0})
     session.run(tf.global_variables_initializer())
     assert session.run([tensors['loss'], tensors['metrics']]) == [
-        2.0, {'accuracy': 0.25, 'loss': 3.0}]
+        2.0, {'accuracy': 0.25, 'nine': 3.0, 'one': pytest.approx(1 / 3)}]
+
+
+def test_a_metric_may_hide_its_shape():
+  with tf.Graph().as_default(), tf.Session() as session:
+    hidden = tf.numpy_function(lambda: np.float64(0.5), [], tf.float64)
+    tensors = build(10, {'hidden': hidden})
+    assert tensors['metrics']['hidden'].shape == []
+    session.run(tf.global_variables_initializer())
+    assert session.run(tensors['metrics']) == {'hidden': 0.5}
+
+
+@pytest.mark.parametrize('name', ['loss', 'learning_rate', 'loss_scale'])
+def test_a_metric_has_a_name_of_its_own(name):
+  with tf.Graph().as_default(), pytest.raises(
+      ValueError, match=rf"metrics\['{name}'\] has the name of a number that is logged already"):
+    build(10, {name: 1.0})
 
 
 def test_a_metric_for_each_image_is_an_error():

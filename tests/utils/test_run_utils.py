@@ -125,10 +125,31 @@ def test_the_newest_checkpoint_without_the_file_that_names_it(tmp_path, names, c
   assert run_utils.resume_point(str(tmp_path)) == (path, 10, 0, [[10]])
   for _ in range(2):
     run_utils.name_checkpoint(path, str(tmp_path))
-    assert tf.train.latest_checkpoint(str(tmp_path)) == path
+    state = tf.train.get_checkpoint_state(str(tmp_path))
+    assert state.model_checkpoint_path == path
+    assert [*state.all_model_checkpoint_paths] == [f'{tmp_path}/model.ckpt-9', path]
   named = f'{tmp_path}/other/model.ckpt-10' if names else 'nothing'
   assert [text for text in caplog.messages if '/checkpoint named' in text] == [
-      f'{tmp_path}/checkpoint named {named}; now it names model.ckpt-10, the newest that is there']
+      f'{tmp_path}/checkpoint named {named}; now it names model.ckpt-10 beside it']
+
+
+def test_a_checkpoint_by_its_whole_path_is_the_same(tmp_path, monkeypatch, caplog):
+  save(tmp_path, step=9)
+  text = f'model_checkpoint_path: "{tmp_path}/model.ckpt-9"\n'
+  (tmp_path / 'checkpoint').write_text(text)
+  monkeypatch.chdir(tmp_path.parent)
+  run_utils.name_checkpoint(f'{tmp_path.name}/model.ckpt-9', tmp_path.name)
+  assert (tmp_path / 'checkpoint').read_text() == text
+  assert '/checkpoint named' not in caplog.text
+
+
+def test_the_old_ones_are_known_to_whoever_deletes_them(tmp_path):
+  """Of the format before the last too, which saved_steps() does not find."""
+  save(tmp_path, step=9)
+  (tmp_path / 'checkpoint').write_text('model_checkpoint_path: "/gone/old.ckpt-7"\n')
+  run_utils.name_checkpoint(f'{tmp_path}/old.ckpt-7', str(tmp_path))
+  assert [*tf.train.get_checkpoint_state(str(tmp_path)).all_model_checkpoint_paths] == [
+      f'{tmp_path}/model.ckpt-9', f'{tmp_path}/old.ckpt-7']
 
 
 @pytest.mark.parametrize('names', ['', 'model_checkpoint_path: "model.ckpt-7"\n'])
@@ -180,6 +201,9 @@ def test_images_are_counted_by_steps_and_not_by_runs_of_the_operation():
 def test_a_damaged_checkpoint_is_an_error(tmp_path):
   path = save(tmp_path, step=10)
   os.truncate(path + '.index', 10)
+  with pytest.raises(ValueError, match=f'{tmp_path} is not the directory of a run, .*=finetune '):
+    run_utils.resume_point(str(tmp_path))
+  run_utils.write_record(str(tmp_path), {})
   with pytest.raises(ValueError, match=r'model\.ckpt-10 cannot be read: .*Remove its files'):
     run_utils.resume_point(str(tmp_path))
 
