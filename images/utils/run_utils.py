@@ -104,10 +104,14 @@ def newest_checkpoint(output_dir):
   position_utils describes it, [] for mock data.
 
   Raises:
-    ValueError: the checkpoint is damaged.
+    ValueError: the checkpoint is damaged, or in another directory.
   """
   path = checkpoint_utils.newest_in(output_dir)
   if not path:
+    named, file = checkpoint_utils.named_path(output_dir), os.path.join(output_dir, 'checkpoint')
+    if named and tf.train.checkpoint_exists(named):
+      raise ValueError(f'{file} names {named}, in another directory: copy its files to '
+                       f'{output_dir}, or remove {file} to begin anew')
     return None, 0, 0, []
   try:
     reader = tf.train.load_checkpoint(path)

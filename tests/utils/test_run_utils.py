@@ -165,6 +165,16 @@ def test_a_file_that_names_no_checkpoint_is_removed_where_there_is_none(tmp_path
       f'{tmp_path}/checkpoint named {named}: it is removed, as there is no checkpoint']
 
 
+def test_a_checkpoint_in_another_directory_is_an_error(tmp_path):
+  """To begin anew instead, or to write to that directory, would surprise."""
+  (tmp_path / 'a').mkdir()
+  path = save(tmp_path / 'a', step=7)
+  (tmp_path / 'checkpoint').write_text('model_checkpoint_path: "a/model.ckpt-7"\n')
+  with pytest.raises(ValueError, match=f'{tmp_path}/checkpoint names {path}, in another directory: '
+                                       f'copy its files to {tmp_path}, or remove '):
+    run_utils.resume_point(str(tmp_path))
+
+
 def test_a_directory_that_is_no_run_is_not_gone_on_from(tmp_path):
   """As one in which TF-Slim has trained."""
   path = save(tmp_path, step=7)
