@@ -41,6 +41,7 @@ from images.utils import (
     paisoar,
     precision_utils,
     progress_utils,
+    resume_utils,
     run_utils,
     stall_utils,
     stop_utils,
@@ -84,7 +85,7 @@ def train():
   report_start(plan)
   with run_utils.owned(plan.output_dir), tf.Graph().as_default(), \
       error_utils.explained(plan.data_sources.files, plan.output_dir, plan.checkpoint):
-    run_utils.check_is_newest(plan.checkpoint, plan.output_dir)
+    resume_utils.check_is_newest(plan.checkpoint, plan.output_dir)
     tf.set_random_seed(FLAGS.seed)
     global_step = tf.train.get_or_create_global_step()
     with garbage_utils.lasting():
@@ -152,8 +153,8 @@ def build_training(plan, global_step):
     load_finetune_checkpoint(plan)
   trained = misc_utils.scope_variables(FLAGS.trainable_scopes)
   train_op = opt.minimize(loss, global_step=global_step, var_list=trained)
-  train_op = run_utils.count_images(train_op, first_step=plan.first_step, images=plan.images,
-                                    global_batch=plan.global_batch)
+  train_op = resume_utils.count_images(train_op, first_step=plan.first_step,
+                                       images=plan.images, global_batch=plan.global_batch)
   if FLAGS.print_model_statistics and cluster_utils.is_chief():
     logging.info('trainable variables:\n%s', misc_utils.model_statistics(trained))
   return train_op, progress_utils.progress_tensors(
@@ -173,7 +174,7 @@ def make_plan():
   dataset_factory.check_labels(data_sources, FLAGS.num_classes, FLAGS.labels_offset)
   output_dir = run_utils.open_run_dir(FLAGS.output_dir, model_name=FLAGS.model_name,
                                       dataset_name=FLAGS.dataset_name)
-  checkpoint, first_step, images, position = run_utils.resume_point(output_dir)
+  checkpoint, first_step, images, position = resume_utils.resume_point(output_dir)
   global_batch = FLAGS.batch_size * FLAGS.accumulate_steps * cluster_utils.size()
   scaling = learning_rate_utils.SCALINGS[FLAGS.learning_rate_scaling](cluster_utils.size())
   num_samples = FLAGS.num_sample_per_epoch or sum(data_sources.counts)
@@ -377,8 +378,8 @@ def record_start(plan):
   if not cluster_utils.is_chief():
     return
   if plan.checkpoint:
-    run_utils.check_resumable(plan.checkpoint, plan.output_dir)
-  run_utils.name_checkpoint(plan.checkpoint, plan.output_dir)
+    resume_utils.check_resumable(plan.checkpoint, plan.output_dir)
+  resume_utils.name_checkpoint(plan.checkpoint, plan.output_dir)
   write_record(plan, step=plan.first_step)
 
 
@@ -386,7 +387,7 @@ def report_end(plan):
   """Log where the run has put its results, and update its record."""
   if not cluster_utils.is_chief():
     return
-  checkpoint, step, *_ = run_utils.newest_checkpoint(plan.output_dir)
+  checkpoint, step, *_ = resume_utils.newest_checkpoint(plan.output_dir)
   if checkpoint == plan.checkpoint and 'CheckpointSaverHook' not in hooks_utils.get_builders(
       FLAGS.hooks):
     logging.warning('done, without a checkpoint: --hooks has no CheckpointSaverHook')

@@ -16,7 +16,7 @@ from images.utils import (
     cluster_utils,
     device_utils,
     inference_utils,
-    run_utils,
+    resume_utils,
 )
 from images.utils.tf1 import tf
 from tests import command_line
@@ -360,8 +360,8 @@ def test_a_checkpoint_that_another_run_has_saved_since_the_plan(lenet, data, tmp
 def test_a_run_that_has_made_no_step_has_stopped(lenet, data, tmp_path, monkeypatch, caplog):
   """As one whose steps an overflow has made void, until a signal comes."""
   run = shutil.copytree(lenet[0], tmp_path / 'run')
-  found = run_utils.newest_checkpoint(str(run))
-  monkeypatch.setattr(run_utils, 'newest_checkpoint', lambda _: found)
+  found = resume_utils.newest_checkpoint(str(run))
+  monkeypatch.setattr(resume_utils, 'newest_checkpoint', lambda _: found)
   caplog.set_level('INFO', 'absl')
   command_line.main(dataset_dir=data, output_dir=run, stop_at_step=6)
   assert f'stopped at step 5 of 6, checkpoint {run}/model.ckpt-5' in caplog.text

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from images.datasets import tfrecord
-from images.utils import run_utils
+from images.utils import resume_utils
 from tests import command_line, forked
 from tests.datasets import make_data
 
@@ -121,7 +121,9 @@ def test_corrupt_record_is_named_when_it_is_met(fails, tmp_path):
     ({'label': -1}, 'label -1 is outside [0, 10): set --num_classes, or --labels_offset if the '
                     'labels of the data do not start at 0 (1 where they do at 1), or convert the '
                     'data again; file'),
-    ({'image': b'\x89PNG'}, 'so far, more than the 0 that --max_bad_fraction allows in'),
+    ({'image': b'\x89PNG'}, 'so far, more than the 0 that --max_bad_fraction allows in the epochs '
+                            'begun; each is named above, and warnings of TensorFlow there tell '
+                            'why'),
 ])
 def test_bad_record(fails, tmp_path, change, message):
   make_data.write_records(tmp_path / TRAIN, records(10, **change))
@@ -287,7 +289,7 @@ def test_damaged_checkpoint_is_named_and_the_one_before_is_enough(fails, data, d
 
   for path in damaged.glob('model.ckpt-4.*'):
     path.unlink()
-  assert run_utils.newest_checkpoint(damaged)[:2] == (f'{damaged}/model.ckpt-2', 2)
+  assert resume_utils.newest_checkpoint(damaged)[:2] == (f'{damaged}/model.ckpt-2', 2)
   (damaged / 'checkpoint').write_bytes(b'')
   command_line.main(**values)
   assert int(command_line.variables(damaged / 'model.ckpt-6')['global_step']) == 6

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from images.utils import process_utils, run_utils
+from images.utils import process_utils, resume_utils
 from tests import command_line, launch
 
 ENDLESS = {**command_line.TINY, 'enable_paisoar': True, 'stop_at_step': 10**6, 'num_epochs': 10**6,
@@ -56,7 +56,7 @@ def test_a_killed_rank_ends_the_other(data, tmp_path, rank):
     signal_rank(run, rank, signal.SIGKILL, tmp_path)
     code, output = run.end(1 - rank)
   assert code == 1
-  path, step, *_ = run_utils.newest_checkpoint(str(tmp_path))
+  path, step, *_ = resume_utils.newest_checkpoint(str(tmp_path))
   assert step >= 100
   assert f'{ANOTHER}the newest checkpoint, {path}, is whole.' in output.splitlines()[-1]
   if rank == 0:
@@ -87,7 +87,7 @@ def test_a_rank_that_fails_ends_the_other(data, tmp_path, how, where, reason, of
 @pytest.mark.parametrize(('wrong', 'words'), [
     ((1, 'hang', 'images.utils.cluster_utils._join'),
      'other ranks have not come to the start; the same command goes on from the newest checkpoint'),
-    ((0, 'freeze', 'images.utils.run_utils.resume_point'), f'rank 0 on {HOST} '
+    ((0, 'freeze', 'images.utils.resume_utils.resume_point'), f'rank 0 on {HOST} '
      'does not answer; the same command goes on from the newest checkpoint, if any'),
     ((1, 'hang', 'images.utils.stall_utils.move'), f'rank 1 on {HOST} '
      'waits for images or has not begun the step that others are in; the newest checkpoint, '),
@@ -123,7 +123,7 @@ def test_a_signal_to_any_rank_saves_and_another_number_of_ranks_resumes(data, tm
   assert f'rank {rank} got {number.name}: all ranks stop after this step' in ends[rank][1]
   assert f'got {number.name}' not in ends[1 - rank][1]
   check_lines(ends[1][1])
-  _, step, images, position = run_utils.newest_checkpoint(str(tmp_path))
+  _, step, images, position = resume_utils.newest_checkpoint(str(tmp_path))
   assert (f'stopped at step {step} of {10**6}, checkpoint {tmp_path}/model.ckpt-{step}\n'
           in ends[0][1])
   assert (images, position) == (step * 8, [[step * 4] * 2])
@@ -134,7 +134,7 @@ def test_a_signal_to_any_rank_saves_and_another_number_of_ranks_resumes(data, tm
   assert code == 0, output
   assert f'steps {step} to {step + 2}, resuming {tmp_path}/model.ckpt-{step}' in output
   assert '3 ranks, were 2: the global batch and the steps of an epoch change with it' in output
-  _, _, images, (*_, taken) = run_utils.newest_checkpoint(str(tmp_path))
+  _, _, images, (*_, taken) = resume_utils.newest_checkpoint(str(tmp_path))
   assert (images, len(taken), sum(taken)) == (step * 8 + 2 * 12, 3, step * 8 + 2 * 12)
 
 

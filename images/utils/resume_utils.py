@@ -1,0 +1,122 @@
+"""Where a run goes on: its newest checkpoint, and what has to fit before it is restored."""
+import os
+
+from absl import logging
+
+from images.utils import checkpoint_utils, cluster_utils, file_utils, position_utils
+from images.utils.run_utils import RECORD
+from images.utils.tf1 import tf
+
+
+def newest_checkpoint(output_dir):
+  """Return (path, global step, images trained on, position in the data) of the newest checkpoint.
+
+  Without one (None, 0, 0, []). The images are those of all steps and ranks; the position is as
+  position_utils describes it, [] for mock data.
+
+  Raises:
+    ValueError: the checkpoint is damaged, or in another directory.
+  """
+  path = checkpoint_utils.newest_in(output_dir)
+  if not path:
+    named, file = checkpoint_utils.named_path(output_dir), os.path.join(output_dir, 'checkpoint')
+    if named and tf.train.checkpoint_exists(named):
+      raise ValueError(f'{file} names {named}, in another directory: copy its files to '
+                       f'{output_dir}, or remove {file} to begin anew')
+    return None, 0, 0, []
+  try:
+    reader = tf.train.load_checkpoint(path)
+    images, position = (reader.get_tensor(name) if reader.has_tensor(name) else None
+                        for name in ('images_trained', 'input_position'))
+    return (path, int(reader.get_tensor('global_step')), int(images or 0),
+            [] if position is None else position_utils.from_matrix(position))
+  except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
+    remedy = _if_no_run(path, output_dir) or (
+        'Remove its files, then the same command goes on from the checkpoint before it')
+    raise ValueError(f'{path} cannot be read: {error}. {remedy}') from error
+
+
+def resume_point(output_dir):
+  """Return the chief's newest_checkpoint() on every rank; only the chief needs to see it."""
+  return cluster_utils.broadcast_object(
+      newest_checkpoint(output_dir) if cluster_utils.is_chief() else None)
+
+
+def check_is_newest(checkpoint, output_dir):
+  """Let the chief make sure that nobody has saved another since `checkpoint` was found.
+
+  Args:
+    checkpoint: string, the path that newest_checkpoint() gave, or None.
+    output_dir: string, a directory that is owned by now.
+
+  Raises:
+    RuntimeError: the directory has another newest checkpoint.
+  """
+  newest = checkpoint_utils.newest_in(output_dir) if cluster_utils.is_chief() else checkpoint
+  if newest != checkpoint:
+    raise RuntimeError(f'another run has just saved {newest}: start the same command again, which '
+                       'goes on from there')
+
+
+def name_checkpoint(checkpoint, output_dir):
+  """Mend the file `checkpoint` in `output_dir`, for TensorFlow restores what it names.
+
+  Args:
+    checkpoint: string, the path that newest_checkpoint() gave, or None.
+    output_dir: string.
+  """
+  path = os.path.join(output_dir, 'checkpoint')
+  named = checkpoint_utils.named_path(output_dir) or 'nothing'
+  if checkpoint is None and tf.io.gfile.exists(path):
+    tf.io.gfile.remove(path)
+    logging.warning('%s named %s: it is removed, as there is no checkpoint', path, named)
+  if checkpoint is None or os.path.realpath(checkpoint) == os.path.realpath(named):
+    return
+  name = os.path.basename(checkpoint)
+  saved = [f'model.ckpt-{step}' for step in checkpoint_utils.saved_steps(output_dir)]
+  lines = [f'model_checkpoint_path: "{name}"\n']
+  lines += [f'all_model_checkpoint_paths: "{each}"\n' for each in dict.fromkeys([*saved, name])]
+  file_utils.write_text(path, ''.join(lines))
+  logging.warning('%s named %s; now it names %s beside it', path, named, name)
+
+
+def check_resumable(checkpoint, output_dir):
+  """Raise ValueError unless a run's newest checkpoint holds just the variables of the graph.
+
+  Restoring would take weights of another shape without a word.
+  """
+  remedy = _if_no_run(checkpoint, output_dir) or (
+      'The run was started with other flags or by an older version, see '
+      f'{output_dir}/{RECORD}: use the same --model_name, --num_classes, --train_image_size, '
+      '--dataset_name, --optimizer, --loss_scale, --trainable_scopes and --moving_average_decay, '
+      'or another --output_dir.')
+  checkpoint_utils.check_loadable(tf.global_variables(), checkpoint, remedy, exact=True)
+
+
+def _if_no_run(checkpoint, output_dir):
+  """Return what to do with `checkpoint` where `output_dir` is no directory of a run; else ''."""
+  if tf.io.gfile.exists(os.path.join(output_dir, RECORD)):
+    return ''
+  return (f'{output_dir} is not the directory of a run, which has {RECORD}: to begin with its '
+          'weights, choose another --output_dir, and --task_type=finetune '
+          f'--model_dir={output_dir} --ckpt_file_name={os.path.basename(checkpoint)} '
+          '--restore_moving_averages.')
+
+
+def count_images(train_op, *, first_step, images, global_batch):
+  """Return an operation that runs `train_op`, and keeps count of images in `images_trained`.
+
+  A checkpoint has that variable: how far the epochs are cannot be told from the step once
+  `global_batch` has changed, the number of images of a step over all ranks.
+
+  Args:
+    train_op: operation that makes a step.
+    first_step: int, the global step at which training begins.
+    images: int, those of the steps before.
+    global_batch: int.
+  """
+  count = tf.get_variable('images_trained', [], tf.int64, trainable=False,
+                          initializer=tf.zeros_initializer())
+  with tf.control_dependencies([train_op]):
+    steps = tf.train.get_global_step().read_value() - first_step
+    return count.assign(images + steps * global_batch).op
