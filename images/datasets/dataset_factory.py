@@ -14,7 +14,7 @@ from images.utils.tf1 import tf
 MOCK = 'mock'  # Random images without files.
 
 # name -> module with parse_fn(example), and where the files have names of their own,
-# TRAIN_FILES and TEST_FILES.
+# TRAIN_FILES and TEST_FILES: names or glob patterns, in a list or as in the flags.
 datasets_map = {
     'cifar10': cifar10,
     'digits': digits,
@@ -56,10 +56,9 @@ def get_data_sources(dataset_name, dataset_dir, file_names=None, *, is_training=
   dataset = _lookup(dataset_name)
   if not dataset_dir:
     raise ValueError(f'--dataset_dir is needed with --dataset_name={dataset_name}')
-  if not file_names:
-    patterns = getattr(dataset, attribute, [])
-  else:
-    patterns = [pattern.strip() for pattern in file_names.split(',') if pattern.strip()]
+  patterns = file_names or getattr(dataset, attribute, [])
+  if isinstance(patterns, str):
+    patterns = [pattern.strip() for pattern in patterns.split(',') if pattern.strip()]
   if not patterns and file_names:
     raise ValueError(f'--{flag}={file_names!r} names no file')
   if not patterns:

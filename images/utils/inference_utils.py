@@ -30,7 +30,8 @@ def find_images(patterns):
     named = [pattern] if tf.io.gfile.exists(pattern) else sorted(tf.io.gfile.glob(pattern))
     found = [path for path in named if not tf.io.gfile.isdir(path)]
     if not found:
-      raise FileNotFoundError(f'--predict_files: no file matches {pattern!r}')
+      comma = '; where a name has a comma, write ? for it' if len(patterns) > 1 else ''
+      raise FileNotFoundError(f'--predict_files: no file matches {pattern!r}{comma}')
     for path in found:
       paths.setdefault(os.path.abspath(path), path)
   return list(paths.values())

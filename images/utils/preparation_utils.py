@@ -141,7 +141,9 @@ def check_bad(skipped, allowed):
   """Return an operation that fails if more images are `skipped` than `allowed`, int64 scalars."""
   return tf.debugging.Assert(
       skipped <= allowed, ['undecodable images:', skipped, 'so far, more than the', allowed,
-                           'that --max_bad_fraction allows in the epochs begun'])
+                           'that --max_bad_fraction allows in the epochs begun; each is named '
+                           'above, and warnings of TensorFlow there tell why (it hides them with '
+                           'TF_CPP_MIN_LOG_LEVEL above 1)'])
 
 
 def good_ones(element):

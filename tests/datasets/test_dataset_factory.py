@@ -58,6 +58,13 @@ def test_files_by_name_and_by_pattern(cifar10):
       ['cifar10_test.tfrecord', 'cifar10_train.tfrecord'], [2, 4])
 
 
+def test_a_list_of_a_data_set_may_be_written_as_in_the_flags(cifar10, monkeypatch):
+  both = (['cifar10_test.tfrecord', 'cifar10_train.tfrecord'], [2, 4])
+  for given in ('cifar10_test.tfrecord, cifar10_train*', ['cifar10_test.tfrecord', '*_train*']):
+    monkeypatch.setattr(dataset_factory.cifar10, 'TRAIN_FILES', given)
+    assert sources(cifar10) == both
+
+
 def test_a_file_that_two_patterns_match_counts_once(cifar10):
   assert sources(cifar10, 'cifar10_test.tfrecord,*.tfrecord') == (
       ['cifar10_test.tfrecord', 'cifar10_train.tfrecord'], [2, 4])

@@ -189,7 +189,9 @@ def test_no_pattern_and_a_pattern_without_files_are_errors(tmp_path):
   for patterns in (None, '', ' ,'):
     with pytest.raises(ValueError, match='--predict_files is needed'):
       inference_utils.find_images(patterns)
-  with pytest.raises(FileNotFoundError, match=r"no file matches '.*\.jpg'"):
+  with pytest.raises(FileNotFoundError, match="matches 'cat'; where a name has a comma, write "):
+    inference_utils.find_images('cat, dog.jpg')
+  with pytest.raises(FileNotFoundError, match=r"no file matches '.*\.jpg'$"):
     inference_utils.find_images(str(tmp_path / '*.jpg'))
 
 
