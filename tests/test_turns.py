@@ -50,8 +50,10 @@ def test_one_works_at_a_time_in_the_directory_of_the_caller(turns, tmp_path, mon
 
 
 def test_the_order_is_drawn_for_each_round(turns, tmp_path, monkeypatch):
-  monkeypatch.setattr(turns.random, 'sample', lambda runs, count: runs[::-1])
-  turns.take({name: work(name, tmp_path / 'log') for name in 'ab'}, rounds=1, intervals=1)
+  orders = iter(['ab', 'ba'])
+  monkeypatch.setattr(turns.random, 'sample', lambda runs, count: [
+      (name, dict(runs)[name]) for name in next(orders)])
+  turns.take({name: work(name, tmp_path / 'log') for name in 'ab'}, rounds=2, intervals=1)
   workers = [line.split()[0] for line in (tmp_path / 'log').read_text().splitlines()]
   assert workers[-1] == 'a'
 

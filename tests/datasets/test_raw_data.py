@@ -8,6 +8,9 @@ def test_shuffled_is_a_fixed_permutation():
   assert raw_data.shuffled(items) == raw_data.shuffled(tuple(items))
   assert sorted(raw_data.shuffled(items)) == items == list(range(50))
   assert raw_data.shuffled(items) != items
+  # Pinned: another order would move images between the training and the test part.
+  assert raw_data.shuffled(range(8)) == [5, 3, 0, 2, 6, 1, 7, 4]
+  assert raw_data.hold_out([list(range(10))], 0.2)[1] == [8, 0]
 
 
 @pytest.mark.parametrize(('sizes', 'fraction', 'held_out'), [

@@ -96,6 +96,15 @@ def test_files_come_with_their_classes_likeliest_first(checkpoint, photos):
                                [shares[1], shares[0], shares[2]], rtol=1e-5)
 
 
+def test_without_names_classes_come_as_their_labels(checkpoint, photos):
+  with tf.Graph().as_default():
+    batch, images = inference_utils.image_batches(
+        inference_utils.find_images(photos), preprocess, batch_size=2)
+    found = dict(inference_utils.classify(batch, network(images), checkpoint))
+  for classes in found.values():
+    assert [name for name, _ in classes] == ['1', '0', '2']
+
+
 def test_each_batch_is_progress(checkpoint, photos, monkeypatch):
   """Other ranks wait at their end meanwhile."""
   moves = []
