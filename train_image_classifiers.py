@@ -62,13 +62,13 @@ Plan = collections.namedtuple('Plan', [
     'output_dir',    # string
     'checkpoint',    # path of the checkpoint to go on from, or None
     'first_step',    # its global step, or 0
-    'images',        # that all ranks have trained on by then
-    'position',      # in the training data by then, as of position_utils
+    'images_trained',  # on all ranks up to first_step
+    'position',      # in the training data at first_step, see position_utils
     'data_sources',  # the training files
     'num_samples',   # images in an epoch
     'learning_rate',  # before warm-up and decay
     'global_batch',  # images in a step over all ranks
-    'ahead',         # steps of this global batch that `images` make, less first_step
+    'ahead',         # images_trained in steps of this global batch, minus first_step
     'total_steps',   # the global step at which training ends
     'dtype',         # what the network computes in
 ])
@@ -119,8 +119,8 @@ def build_training(plan, global_step):
     train_op: the operation that makes a step.
     tensors: dict of what the hooks log and watch, as hooks_utils describes it.
   """
-  network_fn, preprocessing_fn, train_image_size = get_network_and_preprocessing(plan.dtype)
-  dataset_iterator = get_dataset_iterator(plan, preprocessing_fn, train_image_size)
+  network_fn, preprocessing_fn, image_size = get_network_and_preprocessing(plan.dtype)
+  dataset_iterator = get_dataset_iterator(plan, preprocessing_fn, image_size)
   metrics = {}
 
   def loss_fn():
@@ -140,8 +140,7 @@ def build_training(plan, global_step):
     return loss + precision_utils.regularization_loss()
 
   learning_rate = get_learning_rate(plan, global_step)
-  optimizer = optimizer_utils.get_optimizer(FLAGS.optimizer, learning_rate,
-                                            FLAGS.flag_values_dict())
+  optimizer = optimizer_utils.get_optimizer(FLAGS.optimizer, learning_rate, own_values())
   opt = paisoar.ReplicatedVarsOptimizer(
       optimizer, clip_norm=FLAGS.max_gradient_norm, accumulate_steps=FLAGS.accumulate_steps,
       gradient_compression=FLAGS.gradient_compression,
@@ -154,7 +153,8 @@ def build_training(plan, global_step):
   trained = misc_utils.scope_variables(FLAGS.trainable_scopes)
   train_op = opt.minimize(loss, global_step=global_step, var_list=trained)
   train_op = resume_utils.count_images(train_op, first_step=plan.first_step,
-                                       images=plan.images, global_batch=plan.global_batch)
+                                       images=plan.images_trained,
+                                       global_batch=plan.global_batch)
   if FLAGS.print_model_statistics and cluster_utils.is_chief():
     logging.info('trainable variables:\n%s', misc_utils.model_statistics(trained))
   return train_op, progress_utils.progress_tensors(
@@ -174,14 +174,24 @@ def make_plan():
   dataset_factory.check_labels(data_sources, FLAGS.num_classes, FLAGS.labels_offset)
   output_dir = run_utils.open_run_dir(FLAGS.output_dir, model_name=FLAGS.model_name,
                                       dataset_name=FLAGS.dataset_name)
-  checkpoint, first_step, images, position = resume_utils.resume_point(output_dir)
+  checkpoint, first_step, images_trained, position = resume_utils.resume_point(output_dir)
   global_batch = FLAGS.batch_size * FLAGS.accumulate_steps * cluster_utils.size()
   scaling = learning_rate_utils.SCALINGS[FLAGS.learning_rate_scaling](cluster_utils.size())
   num_samples = FLAGS.num_sample_per_epoch or sum(data_sources.counts)
-  left = max(0, FLAGS.num_epochs * num_samples - images)
-  return Plan(output_dir, checkpoint, first_step, images, position, data_sources, num_samples,
-              FLAGS.learning_rate * scaling, global_batch, images // global_batch - first_step,
-              min(FLAGS.stop_at_step, first_step + math.ceil(left / global_batch)), get_dtype())
+  left = max(0, FLAGS.num_epochs * num_samples - images_trained)
+  return Plan(
+      output_dir=output_dir,
+      checkpoint=checkpoint,
+      first_step=first_step,
+      images_trained=images_trained,
+      position=position,
+      data_sources=data_sources,
+      num_samples=num_samples,
+      learning_rate=FLAGS.learning_rate * scaling,
+      global_batch=global_batch,
+      ahead=images_trained // global_batch - first_step,
+      total_steps=min(FLAGS.stop_at_step, first_step + math.ceil(left / global_batch)),
+      dtype=get_dtype())
 
 
 def check_loading():
@@ -222,18 +232,22 @@ def get_network_and_preprocessing(dtype):
       FLAGS.preprocessing_name or FLAGS.model_name,
       is_training=is_training)
   compute = precision_utils.computing_in(dtype, network_fn)
-  size = FLAGS.train_image_size or getattr(network_fn, 'default_image_size', None)
-  if not size:
+  image_size = FLAGS.train_image_size or getattr(network_fn, 'default_image_size', None)
+  if not image_size:
     raise ValueError(f'the network {FLAGS.model_name} has no attribute default_image_size: set it, '
                      'or give --train_image_size')
-  return (lambda images, **kwargs: compute(on_device(images), **kwargs), preprocessing_fn, size)
+
+  def preprocess_and_compute(images, **kwargs):
+    return compute(on_device(images), **kwargs)
+
+  return preprocess_and_compute, preprocessing_fn, image_size
 
 
-def get_dataset_iterator(plan, preprocessing_fn, train_image_size):
+def get_dataset_iterator(plan, preprocessing_fn, image_size):
   """Return the iterator of training batches for the flags."""
   return dataset_factory.get_dataset_iterator(
       FLAGS.dataset_name,
-      train_image_size,
+      image_size,
       preprocessing_fn,
       plan.data_sources,
       num_classes=FLAGS.num_classes,
@@ -262,7 +276,6 @@ def get_learning_rate(plan, global_step):
       end_learning_rate=FLAGS.end_learning_rate,
       decay_scheme=FLAGS.decay_scheme,
       warmup_steps=FLAGS.warmup_steps,
-      warmup_scheme=FLAGS.warmup_scheme,
       ahead=plan.ahead)
 
 
@@ -401,7 +414,7 @@ def write_record(plan, step):
   """Write run.json: the resolved flags, versions, data and step of the run."""
   run_utils.write_record(
       plan.output_dir,
-      FLAGS.flag_values_dict(),
+      own_values(),
       step=step,
       total_steps=plan.total_steps,
       files=records_of_files(plan))
@@ -458,9 +471,9 @@ def predict():
   dtype = get_dtype()
   logging.info('predicting with %s, which computes in %s', path, dtype.name)
   with tf.Graph().as_default():
-    network_fn, preprocessing_fn, size = get_network_and_preprocessing(dtype)
+    network_fn, preprocessing_fn, image_size = get_network_and_preprocessing(dtype)
     batch, images = inference_utils.image_batches(
-        files, lambda encoded: preprocessing_fn(encoded, size, size), FLAGS.batch_size,
+        files, lambda encoded: preprocessing_fn(encoded, image_size, image_size), FLAGS.batch_size,
         FLAGS.num_preprocessing_threads)
     logits, _ = network_fn(images)
     done = []
@@ -480,11 +493,11 @@ def export():
   path, output_dir = get_checkpoint()
   dtype = get_dtype()
   with tf.Graph().as_default():
-    network_fn, preprocessing_fn, size = get_network_and_preprocessing(dtype)
+    network_fn, preprocessing_fn, image_size = get_network_and_preprocessing(dtype)
     encoded = tf.placeholder(tf.string, [None], name='images')
     with tf.device('/cpu:0'):
       images = inference_utils.decoded_batch(
-          encoded, lambda image: preprocessing_fn(image, size, size))
+          encoded, lambda image: preprocessing_fn(image, image_size, image_size))
     logits, _ = network_fn(images)
     with error_utils.explained([], output_dir, path):
       export_dir = inference_utils.export(encoded, tf.cast(logits, tf.float32), path,

@@ -54,7 +54,7 @@ def train(model, steps, output_dir, *more):
 
 
 def run(command, **environment):
-  """Run a command; return (seconds, peak resident bytes, output).
+  """Run a command; return (seconds, peak resident bytes).
 
   Raises:
     RuntimeError: it failed; the message holds the end of its output.
@@ -65,11 +65,10 @@ def run(command, **environment):
                                env={**os.environ, **environment})
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.time() - started
-    output.seek(0)
-    text = output.read()
-  if status:
-    raise RuntimeError(f'{" ".join(command)} failed:\n{text[-2000:]}')
-  return seconds, usage.ru_maxrss * 1024, text
+    if status:
+      output.seek(0)
+      raise RuntimeError(f'{" ".join(command)} failed:\n{output.read()[-2000:]}')
+  return seconds, usage.ru_maxrss * 1024
 
 
 def first_step(command):

@@ -1,7 +1,6 @@
 """Writes the raw images of a data set into its TFRecord files, evenly, and counts the bad ones."""
 import collections
 import concurrent.futures
-import functools
 import os
 import sys
 import warnings
@@ -93,23 +92,21 @@ def _standardized(images):
     for raw in images:
       pending.append((raw, _submit(pool, raw)))
       if len(pending) > 4 * cores:
-        raw, result = pending.popleft()
-        yield raw, result()
-    for raw, result in pending:
-      yield raw, result()
+        raw, outcome = pending.popleft()
+        yield raw, outcome.result()
+    for raw, outcome in pending:
+      yield raw, outcome.result()
 
 
 def _submit(pool, raw):
-  """Start to standardize a RawImage; return a function that returns the outcome."""
+  """Read a RawImage and start to standardize it; return the Future of the outcome."""
   try:
     content = raw.read()
   except OSError as error:
-    return functools.partial(_same, error)
-  return pool.submit(_standardize, content).result
-
-
-def _same(outcome):
-  return outcome
+    unreadable = concurrent.futures.Future()
+    unreadable.set_result(error)
+    return unreadable
+  return pool.submit(_standardize, content)
 
 
 def _standardize(content):

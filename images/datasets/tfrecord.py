@@ -4,13 +4,8 @@ import json
 import os
 import re
 
-from images.datasets.framing import CorruptRecordError, count_records, find_corruption
+from images.datasets import framing
 from images.utils.tf1 import tf
-
-__all__ = ['CorruptRecordError', 'count_records', 'find_corruption', 'parse_example',
-           'make_example', 'writing', 'partial_name', 'publish', 'read_labels', 'write_labels',
-           'read_manifest', 'write_manifest', 'record_counts', 'current_entry', 'LABELS',
-           'MANIFEST']
 
 LABELS = 'labels.txt'
 MANIFEST = 'manifest.json'
@@ -217,7 +212,7 @@ def record_counts(paths, manifest, flag='train_files'):
 
   Raises:
     FileNotFoundError: a file is missing.
-    ValueError: a file has no records, or is corrupt (CorruptRecordError).
+    ValueError: a file has no records, or is corrupt (framing.CorruptRecordError).
   """
   return [_record_count(path, (manifest or {}).get('files', {}), flag) for path in paths]
 
@@ -227,7 +222,7 @@ def _record_count(path, entries, flag):
     raise FileNotFoundError(f'{path} does not exist; check --dataset_dir and --{flag}, or '
                             'make the data set with download_and_convert_data.py')
   entry = current_entry(path, entries)
-  count = entry['records'] if entry else count_records(path)
+  count = entry['records'] if entry else framing.count_records(path)
   if count == 0:
     raise ValueError(f'{path} has no records; leave it out of --{flag}, or {_CONVERT}')
   return count

@@ -136,19 +136,17 @@ def central_window(size, *, fraction):
   return tf.concat([offset, size - 2 * offset], axis=0)
 
 
-def distorted_window(size, *, seed, bbox=None, min_object_covered=0.1,
-                     aspect_ratio_range=(0.75, 1.33), area_range=(0.05, 1.0)):
-  """Return a random window of varied area and aspect ratio, after GoogLeNet.
+def distorted_window(size, *, seed, bbox=None, area_range=(0.05, 1.0)):
+  """Return a random window whose width is 0.75 to 1.33 times its height, as for GoogLeNet.
 
-  Where no such window is found in 100 attempts, it is the whole image.
+  It covers at least a tenth of one of the boxes. If 100 attempts find no such window, it is the
+  whole image.
 
   Args:
     size: int32 [2], height and width of the image.
     seed: see above.
     bbox: float32 [1, boxes, 4], the objects as [y_min, x_min, y_max, x_max] in
       fractions of the image; None stands for one box that is the whole image.
-    min_object_covered: the part of some box that the window has to cover.
-    aspect_ratio_range: bounds of width / height.
     area_range: bounds of the area, as a fraction of the image's.
 
   Source of the defaults: Szegedy et al., Going Deeper with Convolutions, 2014,
@@ -157,9 +155,9 @@ def distorted_window(size, *, seed, bbox=None, min_object_covered=0.1,
   begin, extent, _ = tf.raw_ops.StatelessSampleDistortedBoundingBox(
       image_size=tf.concat([size, [3]], axis=0),
       bounding_boxes=tf.constant([[[0, 0, 1, 1]]], tf.float32) if bbox is None else bbox,
-      min_object_covered=min_object_covered,
+      min_object_covered=0.1,
       seed=seed,
-      aspect_ratio_range=aspect_ratio_range,
+      aspect_ratio_range=(0.75, 1.33),
       area_range=area_range,
       max_attempts=100,
       use_image_if_no_bounding_boxes=True)

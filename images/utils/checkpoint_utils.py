@@ -63,30 +63,21 @@ def named_path(directory):
     return state and state.model_checkpoint_path
 
 
-def named_in(directory):
-  """Return the path of the checkpoint in `directory` that its file `checkpoint` names, or None.
-
-  None also where that is not there, as after a kill between the two writes, or where somebody
-  has removed it. Of the path that the file names only the last part counts: in a copy of a
-  directory it may be that of the original.
-  """
-  named = named_path(directory)
-  return _existing(named and os.path.join(directory, os.path.basename(named)))
-
-
 def _existing(path):
   return path if path and tf.train.checkpoint_exists(path) else None
 
 
-def last_saved_in(directory):
-  """Return the path of the checkpoint of the highest step in `directory`, or None."""
-  steps = saved_steps(directory)
-  return os.path.join(directory, f'model.ckpt-{steps[-1]}') if steps else None
-
-
 def newest_in(directory):
-  """Return the path of the newest checkpoint in `directory`, named there or not, or None."""
-  return named_in(directory) or last_saved_in(directory)
+  """Return the path of the newest checkpoint in `directory`, or None.
+
+  It is the one that the file `checkpoint` names. If that one is missing, for example after a kill
+  between the two writes, it is the one with the highest step.
+  """
+  named = named_path(directory)
+  # Only the basename counts: in a copied directory the file still names the original path.
+  newest = _existing(named and os.path.join(directory, os.path.basename(named)))
+  steps = saved_steps(directory)
+  return newest or (os.path.join(directory, f'model.ckpt-{steps[-1]}') if steps else None)
 
 
 def saved_steps(output_dir):

@@ -5,6 +5,7 @@ is written over this module needs no second path.
 """
 import collections
 import glob
+import importlib.metadata
 import os
 import re
 import socket
@@ -170,12 +171,7 @@ def transport():
     return 'none, one process'
   on_gpus = device_utils.accelerator() and _hvd.nccl_built()
   gradients = 'NCCL' if on_gpus else 'MPI' if _hvd.mpi_enabled() else 'Gloo'
-  return f'Horovod {_version()} over {gradients}'
-
-
-def _version():
-  import horovod
-  return horovod.__version__
+  return f'Horovod {importlib.metadata.version("horovod")} over {gradients}'
 
 
 def mean(tensor, name, compression='none'):

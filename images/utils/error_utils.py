@@ -8,7 +8,7 @@ import shlex
 
 from absl import logging
 
-from images.datasets import tfrecord
+from images.datasets import framing
 from images.utils import checkpoint_utils, cluster_utils
 from images.utils.tf1 import tf
 
@@ -49,7 +49,7 @@ def _in_words(error, data_files, output_dir, checkpoint):
     logging.error('a record is corrupt (%s): reading all files to find out which', reason)
     # Meanwhile other ranks would wait, which cannot know for what.
     seconds = _SEARCH_SECS if cluster_utils.size() > 1 else math.inf
-    return tfrecord.find_corruption(data_files, seconds) or (
+    return framing.find_corruption(data_files, seconds) or (
         f'a file cannot be read: {reason}. This takes long, and names it: {_search(data_files)}')
   unwritable = _unwritable(error.message, data_files, output_dir)
   if unwritable:
@@ -104,8 +104,8 @@ def _search(data_files):
   if len(data_files) > 1:
     pattern += '*' + os.path.splitext(data_files[0])[1]
   return 'python -c ' + shlex.quote(
-      'from images.datasets import tfrecord; from images.utils.tf1 import tf; '
-      f'print(tfrecord.find_corruption(sorted(tf.io.gfile.glob({pattern!r}))))')
+      'from images.datasets import framing; from images.utils.tf1 import tf; '
+      f'print(framing.find_corruption(sorted(tf.io.gfile.glob({pattern!r}))))')
 
 
 def _reason(message):

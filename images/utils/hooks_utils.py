@@ -129,12 +129,11 @@ class LoggingTensorHook(tf.train.SessionRunHook):
   """
 
   def __init__(self, tensors, *, every_n_iters, total_steps, global_batch):
-    """Log these entries of `tensors`: 'step', 'loss' and 'metrics', a dict, and where they are
-    there, 'learning_rate', 'loss_scale' if it adapts, 'skipped' undecodable images, 'wait' [ranks],
-    the seconds that a run has waited for its images, and 'complete', whether it ends a step."""
-    shown = ['step', 'complete', 'loss', 'metrics', 'learning_rate', 'skipped', 'wait']
+    """Log entries of `tensors`, the dict of progress_utils; the loss scale only if it adapts."""
+    shown = ['step', 'complete', 'loss', 'metrics', 'learning_rate', 'wait']
     shown += ['loss_scale'] if tensors['dynamic'] else []
-    self._tensors = {name: tensors[name] for name in shown if tensors.get(name) is not None}
+    shown += ['skipped'] if 'skipped' in tensors else []
+    self._tensors = {name: tensors[name] for name in shown}
     self._every_n_iters = every_n_iters
     self._total_steps = total_steps
     self._global_batch = global_batch
@@ -147,9 +146,9 @@ class LoggingTensorHook(tf.train.SessionRunHook):
     return tf.train.SessionRunArgs(self._tensors)
 
   def after_run(self, run_context, run_values):
-    wait = run_values.results.get('wait')
-    if wait is not None:  # A step ends when the last rank has its images.
-      self._waited, self._of_ranks = self._waited + max(wait), self._of_ranks + wait
+    wait = run_values.results['wait']
+    # A step ends when the last rank has its images.
+    self._waited, self._of_ranks = self._waited + max(wait), self._of_ranks + wait
     values = self._means.add(run_values.results)
     if values is None:
       return
@@ -173,6 +172,7 @@ class LoggingTensorHook(tf.train.SessionRunHook):
     values, now = self._values, time.monotonic()
     step = int(values['step'])
     started_step, started = self._started
+    waiting = 0.0
     parts = [f'step {step}/{self._total_steps}', f'loss {values["loss"]:.4f}']
     rows = [(name, value, '.4f') for name, value in values['metrics'].items()]
     rows += [(name, values[name], form)
@@ -182,13 +182,11 @@ class LoggingTensorHook(tf.train.SessionRunHook):
       seconds = (now - started) / (step - started_step)
       left = datetime.timedelta(seconds=round((self._total_steps - step) * seconds))
       speed = self._global_batch / seconds
-      parts += [f'{speed:,.{1 if speed >= 10 else 2}f} images/s', f'{left} left']
+      waiting = self._waited / (now - started)
+      parts += [f'{speed:,.{1 if speed >= 10 else 2}f} images/s', f'{left} left',
+                f'waiting for images {100 * waiting:.0f} %']
     if values.get('skipped'):
       parts.append(f'{values["skipped"]} undecodable images skipped')
-    waiting = 0.0
-    if 'wait' in values and step > started_step:
-      waiting = self._waited / (now - started)
-      parts.append(f'waiting for images {100 * waiting:.0f} %')
     logging.info('  '.join(parts))
     waits = waiting > _MUCH_WAITING
     if waits and not self._waits:  # Each line has the share.

@@ -20,10 +20,9 @@ SCALINGS = {
 }
 
 
-def get_learning_rate(step, *, learning_rate, total_steps, decay_steps=1,
-                      learning_rate_decay_type='exponential',
-                      learning_rate_decay_factor=0.94, end_learning_rate=0.0001,
-                      decay_scheme=None, warmup_steps=0, warmup_scheme='t2t', ahead=0):
+def get_learning_rate(step, *, learning_rate, total_steps, decay_steps, learning_rate_decay_type,
+                      learning_rate_decay_factor, end_learning_rate, decay_scheme=None,
+                      warmup_steps=0, ahead=0):
   """Return the learning rate of a step, a scalar float32 tensor.
 
   Args:
@@ -35,12 +34,10 @@ def get_learning_rate(step, *, learning_rate, total_steps, decay_steps=1,
     learning_rate_decay_factor: float, factor of an exponential decay, without a scheme.
     end_learning_rate: float, the floor of every decay; a `learning_rate` below it stays.
     decay_scheme: None or a key of DECAY_SCHEMES, when to decay.
-    warmup_steps: int, steps until the rate has its full value.
-    warmup_scheme: 't2t', the factor 0.01**((warmup_steps - step) / warmup_steps) of
-      Tensor2Tensor; it applies to every decay type and may pass below the floor.
+    warmup_steps: int, steps over which the rate is multiplied by Tensor2Tensor's
+      0.01**((warmup_steps - step) / warmup_steps), whatever the decay; it may go below the floor.
     ahead: int, by how many steps the epochs, and with them `decay_steps`, are ahead of `step`.
   """
-  del warmup_scheme  # There is one.
   step = tf.cast(step, tf.float32)
   floor = min(end_learning_rate, learning_rate)
   start = warmup_steps

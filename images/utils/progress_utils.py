@@ -3,8 +3,8 @@ from images.utils import cluster_utils, preparation_utils, summary_utils
 from images.utils.tf1 import tf
 
 
-def progress_tensors(train_op, opt, *, loss, metrics, learning_rate=None, skipped=None,
-                     allowed=None, wait=None, follow=None):
+def progress_tensors(train_op, opt, *, loss, metrics, learning_rate, wait, skipped=None,
+                     allowed=None, follow=None):
   """Return the dict of tensors that hooks watch; loss and metrics are means over ranks.
 
   With them travels whether a rank asks all others to stop, as stop_utils describes it, and
@@ -16,34 +16,33 @@ def progress_tensors(train_op, opt, *, loss, metrics, learning_rate=None, skippe
     loss, learning_rate: scalar float tensors.
     metrics: dict of scalar tensors by the names that the log and TensorBoard give them, what else
       is worth knowing of a step; a dict within the dict.
-    wait: scalar float tensor, seconds that this rank's step has waited for its images, or None;
-      float [ranks] in the dict, as a mean would hide the one rank that all wait for.
+    wait: scalar float tensor, seconds that this rank has waited for its images in this step;
+      float32 [ranks] in the dict, as a mean would hide the one rank that all wait for.
     skipped: scalar integer tensor, undecodable images of this rank so far, or None; all ranks'
       together in the dict.
     allowed: scalar integer tensor, how many all ranks together may have; a step fails with more.
     follow: function from the `skipped` of every rank, int64 [ranks], to an operation that each
-      step runs too, or None.
+      step runs too; not called without `skipped`.
 
   Raises:
     ValueError: one of the metrics is no scalar, or has the name of a number that is there already.
   """
   size, rank = cluster_utils.size(), cluster_utils.rank()
   request = tf.placeholder_with_default(0.0, [], name='stop_request')
-  lost = tf.cast(~tf.is_finite(loss), tf.float32) * tf.one_hot(rank, size)
-  shared = {'loss': loss, 'stop': request, 'lost': lost}
+  own_place = tf.one_hot(rank, size)  # The mean of these holds each rank's value / size.
+  shared = {'loss': loss, 'stop': request,
+            'lost': tf.cast(~tf.is_finite(loss), tf.float32) * own_place,
+            'wait': tf.cast(wait, tf.float32) * own_place}
   shared.update({('metrics', name): _metric(name, value) for name, value in metrics.items()})
-  if wait is not None:
-    shared['wait'] = tf.cast(wait, tf.float32) * tf.one_hot(rank, size)
   if skipped is not None:
-    shared['skipped'] = tf.cast(skipped, tf.float32) * tf.one_hot(rank, size)
+    shared['skipped'] = tf.cast(skipped, tf.float32) * own_place
     shared['allowed'] = tf.cast(allowed, tf.float32)
   means = dict(zip(shared, cluster_utils.mean_of_all(list(shared.values()), 'progress')))
   tensors = dict(means, stop=means['stop'] > 0, stop_request=request, lost=means['lost'] > 0,
-                 learning_rate=learning_rate, finite=opt.finite, complete=opt.complete,
+                 wait=means['wait'] * size, learning_rate=learning_rate, finite=opt.finite,
+                 complete=opt.complete,
                  loss_scale=opt.loss_scale.value, dynamic=opt.loss_scale.is_dynamic,
                  metrics={name: means['metrics', name] for name in metrics})
-  if wait is not None:
-    tensors['wait'] = means['wait'] * size
   done = [train_op]
   if skipped is not None:
     of_ranks, allowed = (
@@ -51,7 +50,7 @@ def progress_tensors(train_op, opt, *, loss, metrics, learning_rate=None, skippe
     tensors['skipped'] = tf.reduce_sum(of_ranks)
     # One rank may be in the next epoch before another.
     done.append(preparation_utils.check_bad(tensors['skipped'], -(-allowed // size)))
-    done += [follow(of_ranks)] if follow else []
+    done.append(follow(of_ranks))
   with tf.control_dependencies(done):
     tensors['step'] = tf.identity(tf.train.get_global_step().read_value())
   return tensors

@@ -69,7 +69,8 @@ def release():
 @contextlib.contextmanager
 def released_at_an_error():
   """Call release() where an error ends what the context holds: nothing waits for a step then."""
-  with contextlib.ExitStack() as at_an_error:
-    at_an_error.callback(release)
+  try:
     yield
-    at_an_error.pop_all()
+  except BaseException:
+    release()
+    raise

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from images.datasets import tfrecord
+from images.datasets import framing, tfrecord
 from images.utils.tf1 import tf
 from tests.datasets import make_data
 
@@ -164,5 +164,5 @@ def test_record_counts_of_an_empty_file(tmp_path):
 def test_record_counts_of_a_corrupt_file(tmp_path):
   path = tmp_path / 'f'
   path.write_bytes(b'not a record')
-  with pytest.raises(tfrecord.CorruptRecordError, match=r'f: record 0 \(from 0\) at byte 0'):
+  with pytest.raises(framing.CorruptRecordError, match=r'f: record 0 \(from 0\) at byte 0'):
     tfrecord.record_counts([str(path)], None)

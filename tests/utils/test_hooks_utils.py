@@ -13,6 +13,10 @@ from images.utils.tf1 import tf
 
 DEFAULT = 'StopAtStepHook,ProfilerHook,LoggingTensorHook,CheckpointSaverHook'
 
+# What LoggingTensorHook asks for, where a test itself says what a step has given.
+TENSORS = {**dict.fromkeys(['step', 'complete', 'loss', 'metrics', 'learning_rate', 'wait']),
+           'dynamic': False}
+
 
 def build(*, poison=None, poison_loss=None, poison_gradient=None, loss_scale=1.0, skipped=None,
           wait=None, accumulate_steps=1):
@@ -22,7 +26,7 @@ def build(*, poison=None, poison_loss=None, poison_gradient=None, loss_scale=1.0
     poison: int, the global step at which loss and gradient are not a number.
     poison_loss: int, the global step at which the loss alone is infinite.
     poison_gradient: int, the global step at which the gradient alone is infinite.
-    wait: list of the seconds that each step has waited for its images, or None.
+    wait: list of the seconds that each step has waited for its images; by default none.
   """
   global_step = tf.train.get_or_create_global_step()
   opt = paisoar.ReplicatedVarsOptimizer(tf.train.GradientDescentOptimizer(0.5),
@@ -42,14 +46,15 @@ def build(*, poison=None, poison_loss=None, poison_gradient=None, loss_scale=1.0
 
   loss = opt.compute_loss(loss_fn, loss_scale)
   train_op = opt.minimize(loss, global_step=global_step)
+  waited = tf.constant(0.0)
   if wait is not None:
     with tf.control_dependencies([train_op]):
-      wait = tf.gather(tf.constant(wait, tf.float64), global_step.read_value() - 1)
+      waited = tf.gather(tf.constant(wait, tf.float64), global_step.read_value() - 1)
   tensors = progress_utils.progress_tensors(
       train_op, opt, loss=loss, metrics={'accuracy': tf.constant(0.25)},
       learning_rate=tf.constant(0.5),
       skipped=None if skipped is None else tf.constant(skipped, tf.int64),
-      allowed=tf.constant(7, tf.int64), wait=wait)
+      allowed=tf.constant(7, tf.int64), wait=waited, follow=lambda skipped: tf.no_op())
   return train_op, tensors
 
 
@@ -85,9 +90,10 @@ def test_the_lines_of_the_log(tmp_path, log):
   # w falls by 1.5 in each step; step 2 begins with w = 0.5.
   assert len(lines) == 3
   assert re.fullmatch(r'step 2/5  loss 1\.5000  accuracy 0\.2500  learning rate 0\.5' + rate
-                      + r'  \d:\d\d:\d\d left', lines[0])
+                      + r'  \d:\d\d:\d\d left  waiting for images 0 %', lines[0])
   assert lines[1].startswith('step 4/5  loss -7.5000  accuracy 0.2500  learning rate 0.5')
-  assert re.fullmatch(r'step 5/5  loss -12\.0000  .*' + rate + r'  0:00:00 left', lines[2])
+  assert re.fullmatch(r'step 5/5  loss -12\.0000  .*' + rate
+                      + r'  0:00:00 left  waiting for images 0 %', lines[2])
 
 
 @pytest.mark.parametrize(('waited', 'shown', 'warnings'), [
@@ -110,9 +116,7 @@ def test_the_share_of_waiting_is_of_the_rank_that_all_wait_for(log, caplog, monk
   ticks = itertools.count(0, 10)
   monkeypatch.setattr(hooks_utils, 'time', types.SimpleNamespace(monotonic=lambda: next(ticks)))
   monkeypatch.setattr(cluster_utils, 'size', lambda: 2)
-  hook = hooks_utils.LoggingTensorHook(
-      {**dict.fromkeys(['step', 'loss', 'metrics', 'wait'], ''), 'dynamic': False},
-      every_n_iters=10, total_steps=20, global_batch=8)
+  hook = hooks_utils.LoggingTensorHook(TENSORS, every_n_iters=10, total_steps=20, global_batch=8)
   for step in range(10, 21):
     wait = np.array([0.1, 0.0] if step < 14 else [0.0, 0.1], np.float32)
     hook.after_run(None, tf.train.SessionRunValues(
@@ -127,13 +131,11 @@ def test_micro_batches_are_no_steps_of_the_log(tmp_path, log):
 
 
 def test_the_log_has_the_means_of_micro_batches(log):
-  hook = hooks_utils.LoggingTensorHook(
-      {**dict.fromkeys(['step', 'loss', 'metrics', 'complete'], ''), 'dynamic': False},
-      every_n_iters=1, total_steps=1, global_batch=8)
+  hook = hooks_utils.LoggingTensorHook(TENSORS, every_n_iters=1, total_steps=1, global_batch=8)
   for step, loss, top_5 in ((0, 4.0, 0.5), (1, 1.0, 0.75)):
     hook.after_run(None, tf.train.SessionRunValues(
-        {'step': step, 'loss': loss, 'metrics': {'top_5': top_5}, 'complete': step == 1}, None,
-        None))
+        {'step': step, 'loss': loss, 'metrics': {'top_5': top_5}, 'complete': step == 1,
+         'wait': np.zeros(1)}, None, None))
   assert log() == ['step 1/1  loss 2.5000  top 5 0.6250']
 
 
@@ -146,16 +148,16 @@ def test_a_last_step_on_the_interval_is_logged_once(tmp_path, log):
     (64, '32.0'), (9, '4.50'), (20000, '10,000.0')])
 def test_images_per_second_and_the_time_left(log, monkeypatch, global_batch, speed):
   """A clock that stands still but for two seconds between one step and the next."""
-  hook = hooks_utils.LoggingTensorHook(
-      {**dict.fromkeys(['step', 'loss', 'metrics'], ''), 'dynamic': False}, every_n_iters=10,
-      total_steps=1830, global_batch=global_batch)
+  hook = hooks_utils.LoggingTensorHook(TENSORS, every_n_iters=10, total_steps=1830,
+                                       global_batch=global_batch)
   monkeypatch.setattr(hooks_utils.time, 'monotonic', lambda: 1000.0 + 2.0 * hook._values['step'])
   for step in range(1, 31):
     hook.after_run(None, tf.train.SessionRunValues(
-        {'step': np.int64(step), 'loss': np.float32(0.5), 'metrics': {}}, None, None))
-  assert log() == [f'step 10/1830  loss 0.5000  {speed} images/s  1:00:40 left',
-                   f'step 20/1830  loss 0.5000  {speed} images/s  1:00:20 left',
-                   f'step 30/1830  loss 0.5000  {speed} images/s  1:00:00 left']
+        {'step': np.int64(step), 'loss': np.float32(0.5), 'metrics': {}, 'wait': np.zeros(1)}, None,
+        None))
+  assert log() == [f'step {step}/1830  loss 0.5000  {speed} images/s  {left} left  waiting for '
+                   'images 0 %'
+                   for step, left in ((10, '1:00:40'), (20, '1:00:20'), (30, '1:00:00'))]
 
 
 def test_skipped_images_and_an_adapting_scale_are_logged(tmp_path, log):

@@ -15,7 +15,9 @@ def rates(steps, **kwargs):
   """Return the learning rate at each of `steps`, a float32 array."""
   with tf.Graph().as_default(), tf.Session() as session:
     step = tf.placeholder(tf.int64, [])
-    rate = learning_rate_utils.get_learning_rate(step, **{'end_learning_rate': 0.0, **kwargs})
+    rate = learning_rate_utils.get_learning_rate(step, **{
+        'decay_steps': 1, 'learning_rate_decay_type': 'exponential',
+        'learning_rate_decay_factor': 0.94, 'end_learning_rate': 0.0, **kwargs})
     assert (rate.dtype, rate.shape.rank) == (tf.float32, 0)
     return np.array([session.run(rate, {step: s}) for s in steps])
 

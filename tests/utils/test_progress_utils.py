@@ -8,14 +8,15 @@ from images.utils import cluster_utils, paisoar, progress_utils
 from images.utils.tf1 import tf
 
 
-def build(allowed, metrics=(), **kwargs):
+def build(allowed, metrics=(), *, wait=0.0, follow=lambda skipped: tf.no_op()):
   """Return the tensors of a step before which this rank has skipped two images."""
   step = tf.train.get_or_create_global_step()
   opt = paisoar.ReplicatedVarsOptimizer(tf.train.GradientDescentOptimizer(0.5))
   loss = opt.compute_loss(lambda: 3.0 * tf.get_variable('w', initializer=2.0))
   return progress_utils.progress_tensors(
       opt.minimize(loss, step), opt, loss=loss, metrics=dict(metrics),
-      skipped=tf.constant(2, tf.int64), allowed=tf.constant(allowed, tf.int64), **kwargs)
+      learning_rate=tf.constant(0.5), wait=wait, skipped=tf.constant(2, tf.int64),
+      allowed=tf.constant(allowed, tf.int64), follow=follow)
 
 
 @pytest.mark.parametrize(('allowed', 'fails'), [(6, False), (5, True)])
