@@ -106,7 +106,7 @@ flag_utils.define_enum(
     'polynomial and cosine fall from there. By default from the start.')
 flag_utils.define_float(
     'learning_rate_decay_factor', 0.94,
-    'Factor of each exponential decay.', lower_bound=0)
+    'Factor of each exponential decay.', lower_bound=0, upper_bound=1)
 flag_utils.define_enum(
     'learning_rate_decay_type', 'exponential',
     ['fixed', 'exponential', 'polynomial', 'cosine'],

@@ -189,7 +189,7 @@ def make_plan():
       num_samples=num_samples,
       learning_rate=FLAGS.learning_rate * scaling,
       global_batch=global_batch,
-      ahead=images_trained // global_batch - first_step,
+      ahead=images_trained / global_batch - first_step,
       total_steps=min(FLAGS.stop_at_step, first_step + math.ceil(left / global_batch)),
       dtype=get_dtype())
 
@@ -265,12 +265,11 @@ def get_dataset_iterator(plan, preprocessing_fn, image_size):
 
 def get_learning_rate(plan, global_step):
   """Return the learning rate of the step, a scalar tensor, for the flags."""
-  steps_per_decay = plan.num_samples * FLAGS.num_epochs_per_decay / plan.global_batch
   return learning_rate_utils.get_learning_rate(
       global_step,
       learning_rate=plan.learning_rate,
       total_steps=plan.total_steps,
-      decay_steps=max(1, int(steps_per_decay)),
+      decay_steps=plan.num_samples * FLAGS.num_epochs_per_decay / plan.global_batch,
       learning_rate_decay_type=FLAGS.learning_rate_decay_type,
       learning_rate_decay_factor=FLAGS.learning_rate_decay_factor,
       end_learning_rate=FLAGS.end_learning_rate,

@@ -126,6 +126,7 @@ TOO_LARGE = {
     **dict.fromkeys(['adadelta_rho', 'adam_beta1', 'adam_beta2', 'moving_average_decay'], '1'),
     **dict.fromkeys(['max_bad_fraction', 'momentum', 'rmsprop_momentum', 'rmsprop_decay'],
                     '1.000001'),
+    'learning_rate_decay_factor': '1.000001',
     'ftrl_learning_rate_power': '1e-9',
     'num_preprocessing_threads': '1025',
     'seed': '2147483648',

@@ -29,14 +29,14 @@ def get_learning_rate(step, *, learning_rate, total_steps, decay_steps, learning
     step: scalar integer tensor, the number of steps already made.
     learning_rate: float, the rate before warm-up and decay.
     total_steps: int, the number of steps of the whole run.
-    decay_steps: int, steps from one exponential decay to the next, without a scheme.
+    decay_steps: float, steps from one exponential decay to the next, without a scheme.
     learning_rate_decay_type: 'fixed', 'exponential', 'polynomial' (linear) or 'cosine'.
     learning_rate_decay_factor: float, factor of an exponential decay, without a scheme.
     end_learning_rate: float, the floor of every decay; a `learning_rate` below it stays.
     decay_scheme: None or a key of DECAY_SCHEMES, when to decay.
     warmup_steps: int, steps over which the rate is multiplied by Tensor2Tensor's
       0.01**((warmup_steps - step) / warmup_steps), whatever the decay; it may go below the floor.
-    ahead: int, by how many steps the epochs, and with them `decay_steps`, are ahead of `step`.
+    ahead: float, by how many steps the epochs, and with them `decay_steps`, are ahead of `step`.
   """
   step = tf.cast(step, tf.float32)
   floor = min(end_learning_rate, learning_rate)

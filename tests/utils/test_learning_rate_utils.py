@@ -55,6 +55,16 @@ def test_exponential_without_a_scheme():
       rates(steps, learning_rate=0.5, total_steps=100, decay_steps=10), expected, rtol=1e-6)
 
 
+def test_epochs_need_not_be_whole_numbers_of_steps():
+  """As those of 40 images in batches of 16, or of 8 in batches of 16."""
+  np.testing.assert_array_equal(
+      rates(range(9), learning_rate=1.0, total_steps=100, decay_steps=2.5,
+            learning_rate_decay_factor=0.5), 0.5 ** np.array([0, 0, 0, 1, 1, 2, 2, 2, 3]))
+  np.testing.assert_array_equal(
+      rates([0, 1, 2], learning_rate=1.0, total_steps=100, decay_steps=0.5,
+            learning_rate_decay_factor=0.5), [1, 1 / 4, 1 / 16])
+
+
 def test_exponential_goes_by_epochs_that_are_ahead_of_the_step():
   kwargs = {'learning_rate': 0.5, 'total_steps': 100, 'decay_steps': 10}
   np.testing.assert_array_equal(rates([0, 3, 6, 7, 17], **kwargs, ahead=3),
