@@ -357,6 +357,10 @@ def warn_of_flags(plan):
       (decays and plan.learning_rate <= FLAGS.end_learning_rate,
        f'the learning rate stays as it is: lower --end_learning_rate={FLAGS.end_learning_rate:g}, '
        'the floor of its decay, or give --learning_rate_decay_type=fixed'),
+      (FLAGS.optimizer == 'ftrl' and FLAGS.ftrl_initial_accumulator_value and not plan.first_step,
+       'the first step of --optimizer=ftrl multiplies weights by 1 - sqrt(n / (n + gradient^2)), n '
+       f'being --ftrl_initial_accumulator_value={FLAGS.ftrl_initial_accumulator_value:g}: where '
+       'gradients are small, the weights it starts from are lost; lower it'),
       (FLAGS.warmup_steps >= plan.total_steps,
        f'the learning rate is never reached: --warmup_steps={FLAGS.warmup_steps}'),
       ('CheckpointSaverHook' not in hooks,

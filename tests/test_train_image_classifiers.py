@@ -399,6 +399,8 @@ FLOAT16 = '--loss_scale=0 finds the scale and adapts it'
     ({'half_dtype': 'float16', 'loss_scale': 0, 'warmup_steps': 1}, None),
     ({'use_fp16': False, 'learning_rate': 1e-4, 'learning_rate_decay_type': 'fixed'}, None),
     ({'learning_rate': 1e-4}, 'the learning rate stays as it is: lower --end_learning_rate=0.0001'),
+    ({'optimizer': 'ftrl'}, 'value=0.1: where gradients are small, the weights it starts from'),
+    ({'optimizer': 'ftrl', 'ftrl_initial_accumulator_value': 0}, None),
     ({'warmup_steps': 2}, 'the learning rate is never reached: --warmup_steps=2'),
     ({'hooks': 'LoggingTensorHook'}, 'nothing will be saved: --hooks has no CheckpointSaverHook'),
     ({'hooks': 'CheckpointSaverHook', 'profile_every_n_iters': 1}, 'has no ProfilerHook')])

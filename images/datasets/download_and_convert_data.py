@@ -23,19 +23,23 @@ DATASET_NAMES = ['cifar10', 'digits', 'flowers', 'image_folder', 'mnist']
 
 def define_flags():
   """Define this script's flags; not at import, as training has flags of the same names."""
-  flags.DEFINE_enum('dataset_name', None, DATASET_NAMES, 'Which data set.')
-  flags.DEFINE_string('dataset_dir', None, 'Local folder for the TFRecord files; made if need be.')
-  flags.DEFINE_string(
+  from images.utils import flag_utils
+
+  flag_utils.define_enum('dataset_name', None, DATASET_NAMES, 'Which data set.')
+  flag_utils.define_path('dataset_dir', None,
+                         'Local folder for the TFRecord files; made if need be.')
+  flag_utils.define_path(
       'source_dir', None, 'Folder with the raw archives, or with what was unpacked from them; '
       'nothing is downloaded then. For image_folder: the root of train/<class>/ and '
       'test/<class>/, or of <class>/.')
   flags.DEFINE_integer('num_shards', None, 'image_folder: files of each part (5 if not given).',
                        lower_bound=1, upper_bound=500)
-  flags.DEFINE_float(
+  flag_utils.define_float(
       'validation_fraction', None, 'image_folder without a test folder: the proportion of every '
       'class for the test part, in [0, 1) (0 if not given).', lower_bound=0.0, upper_bound=0.999)
-  flags.DEFINE_float('max_bad_fraction', 0.01, 'Proportion of images that may be impossible to '
-                     'decode, in [0, 1]; they are left out.', lower_bound=0.0, upper_bound=1.0)
+  flag_utils.define_float(
+      'max_bad_fraction', 0.01, 'Proportion of images that may be impossible to decode, in [0, 1]; '
+      'they are left out.', lower_bound=0.0, upper_bound=1.0)
 
 
 def main(argv):
@@ -54,10 +58,9 @@ def main(argv):
   options = {name: values[name].value for name in ('num_shards', 'validation_fraction')
              if values[name].value is not None}
   try:
-    dataset_dir = os.path.expanduser(values.dataset_dir)
+    dataset_dir = values.dataset_dir
     manifest = conversion.convert(
-        values.dataset_name, dataset_dir,
-        source_dir=values.source_dir and os.path.expanduser(values.source_dir),
+        values.dataset_name, dataset_dir, source_dir=values.source_dir,
         max_bad_fraction=values.max_bad_fraction, **options)
   except (conversion.ConversionError, OSError, tf.errors.OpError) as error:
     return _fail(explain(error, dataset_dir))

@@ -14,6 +14,9 @@ stateless_image = tf.compat.v2.image
 # interpolates colour between neighbouring columns, and has none beyond a window.
 _JPEG_MARGIN = 2
 
+# Between the sides of an image that is enlarged as a whole.
+_MAX_ASPECT_RATIO = 256
+
 
 def as_seed(seed):
   """Return an int64 tensor [2] for an integer, a pair of integers, or None.
@@ -193,9 +196,17 @@ def resize(image, height, width, method=tf.image.ResizeMethod.BILINEAR):
 
 
 def resize_smaller_side(image, side):
-  """Return `image`, float32, with its smaller side at `side` and its aspect ratio kept."""
+  """Return `image`, float32, with its smaller side at `side` and its aspect ratio kept.
+
+  Raises:
+    tf.errors.InvalidArgumentError: at run time, the image is so thin that a few of its kilobytes
+      would become gigabytes.
+  """
   size = tf.shape(image)[:2]
-  return resize(image, *tf.unstack(size_with_smaller_side(size, side)))
+  is_thin = tf.reduce_max(size) > _MAX_ASPECT_RATIO * tf.reduce_min(size)
+  with tf.control_dependencies([tf.debugging.Assert(~is_thin, [
+      'height and width', size, f'are more than {_MAX_ASPECT_RATIO} times apart'])]):
+    return resize(image, *tf.unstack(size_with_smaller_side(size, side)))
 
 
 def size_with_smaller_side(size, side):

@@ -39,7 +39,8 @@ def test_convert_from_another_folder(tmp_path, monkeypatch, folder, path):
     (['--dataset_name=cifar10', '--dataset_dir=x', '--source_dir=.'],
      'error: --source_dir=. has no cifar-10-python.tar.gz or cifar-10-batches-py'),
     (['--dataset_name=mnist'], 'error: give --dataset_name and --dataset_dir'),
-    (['--dataset_name=mnistt', '--dataset_dir=x'], 'cifar10|digits|flowers|image_folder|mnist'),
+    (['--dataset_name=mnistt', '--dataset_dir=x'],
+     "unknown value: 'mnistt'; known, nearest first: mnist, "),
 ])
 def test_errors_are_one_line_without_traceback(tmp_path, args, message):
   result = run(*args, cwd=tmp_path)

@@ -1,4 +1,6 @@
 """The functions that pipelines are lists of, against NumPy and against each other."""
+import functools
+
 import numpy as np
 import pytest
 
@@ -223,6 +225,14 @@ def test_resizes_without_half_pixel_shift(run, size):
 ])
 def test_the_smaller_side_sets_the_size(run, size, side, expected):
   assert tuple(run(image_ops.size_with_smaller_side(tf.constant(size), side))) == expected
+
+
+def test_an_image_too_thin_to_be_enlarged_is_an_error(run):
+  resize = functools.partial(image_ops.resize_smaller_side, side=2)
+  assert run(resize(np.zeros([1, 256, 3], np.uint8))).shape == (2, 512, 3)
+  for size in ([1, 257], [257, 1]):
+    with pytest.raises(tf.errors.InvalidArgumentError, match='are more than 256 times apart'):
+      run(resize(np.zeros([*size, 3], np.uint8)))
 
 
 def test_pads_evenly_and_only_where_needed(run):
