@@ -2,7 +2,7 @@
 import functools
 import zlib
 
-from images.utils import device_utils, one_pass_utils, rectifier_utils
+from images.utils import device_utils, rectifier_utils
 from images.utils.tf1 import slim, tf
 
 
@@ -144,18 +144,6 @@ def relu(net):
 def relu6(net):
   """Rectify as tf.nn.relu6() does, in the way that is fastest here, see relu()."""
   return (rectifier_utils.relu6 if _trains_by_bits(net) else tf.nn.relu6)(net)
-
-
-def rectified_sum(one, other):
-  """Return relu(one + other) twice, so that what makes gradients of both can add them.
-
-  Args:
-    one, other: tensors of the same shape and floating dtype, what a batch norm or a sum has made.
-  """
-  if one_pass_utils.is_faster(other) and uses_batch_statistics({}):
-    return one_pass_utils.rectified_sum(one, other)
-  output = relu(one + other)
-  return output, output
 
 
 def _trains_by_bits(net):

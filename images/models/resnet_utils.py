@@ -38,8 +38,7 @@ def declare(name, *, units, bottleneck, preactivation):
   Args:
     name: string, the published name; also the default variable scope.
     units: four integers, the number of units in block1 to block4.
-    bottleneck: function (net, the same for the shortcut, depth, stride) -> both of the next unit,
-      in an `add_arg_scope`.
+    bottleneck: function (net, depth, stride) -> net, in an `add_arg_scope`.
     preactivation: whether units normalize their input, so that the root has no
       batch norm of its own and the last block is followed by one.
   """
@@ -99,13 +98,12 @@ def _root(inputs, preactivation):
 
 def _blocks(net, units, bottleneck, collection):
   """Stack the four blocks and collect the output of each as an end point."""
-  of_shortcut = net
   for index, (block, depth, last_stride) in enumerate(_BLOCKS):
     with tf.variable_scope(block) as scope:
       for unit in range(1, units[index] + 1):
         stride = last_stride if unit == units[index] else 1
         with tf.variable_scope(f'unit_{unit}'):
-          net, of_shortcut = bottleneck(net, of_shortcut, depth, stride=stride)
+          net = bottleneck(net, depth, stride=stride)
       net = slim.utils.collect_named_outputs(collection, scope.name, net)
   return net
 

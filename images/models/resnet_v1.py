@@ -6,34 +6,31 @@ from images.utils.tf1 import slim, tf
 
 
 @slim.add_arg_scope
-def bottleneck(inputs, of_shortcut, depth, *, stride, outputs_collections=None):
+def bottleneck(inputs, depth, *, stride, outputs_collections=None):
   """Build one unit: 1x1, 3x3 and 1x1 convolutions beside a shortcut.
 
   The stride sits in the 3x3 convolution, where the paper has it in the first.
 
   Args:
     inputs: tensor [batch, height, width, channels].
-    of_shortcut: the same for the shortcut; its own tensor where their gradients are better added
-      by whoever has made both.
     depth: integer, channels of the bottleneck; the output has four times as many.
     stride: integer, stride of the unit.
     outputs_collections: collection that the end point is added to.
 
   Returns:
-    (output [batch, height / stride, width / stride, 4 * depth], the same for the next shortcut).
+    Tensor [batch, height / stride, width / stride, 4 * depth].
   """
   with tf.variable_scope('bottleneck_v1') as scope:
     if inputs.shape[-1] == 4 * depth:
-      shortcut = resnet_utils.subsample(of_shortcut, stride, 'shortcut')
+      shortcut = resnet_utils.subsample(inputs, stride, 'shortcut')
     else:
-      shortcut = conv_utils.conv2d(of_shortcut, 4 * depth, 1, stride=stride, activation_fn=None,
+      shortcut = conv_utils.conv2d(inputs, 4 * depth, 1, stride=stride, activation_fn=None,
                                    scope='shortcut')
     residual = conv_utils.conv2d(inputs, depth, 1, scope='conv1')
     residual = resnet_utils.conv2d_same(residual, depth, 3, stride=stride, scope='conv2')
     residual = conv_utils.conv2d(residual, 4 * depth, 1, activation_fn=None, scope='conv3')
-    output, of_next_shortcut = model_utils.rectified_sum(shortcut, residual)
-    slim.utils.collect_named_outputs(outputs_collections, scope.name, output)
-    return output, of_next_shortcut
+    output = model_utils.relu(shortcut + residual)
+    return slim.utils.collect_named_outputs(outputs_collections, scope.name, output)
 
 
 _declare = functools.partial(

@@ -6,7 +6,7 @@ from images.utils.tf1 import slim, tf
 
 
 @slim.add_arg_scope
-def bottleneck(inputs, of_shortcut, depth, *, stride, outputs_collections=None):
+def bottleneck(inputs, depth, *, stride, outputs_collections=None):
   """Build one unit, as in `resnet_v1.bottleneck`, that begins with its activation.
 
   An identity shortcut takes the raw input and a projection the activated one;
@@ -15,7 +15,7 @@ def bottleneck(inputs, of_shortcut, depth, *, stride, outputs_collections=None):
   with tf.variable_scope('bottleneck_v2') as scope:
     preact = batch_norm_utils.batch_norm(inputs, activation_fn=model_utils.relu, scope='preact')
     if inputs.shape[-1] == 4 * depth:
-      shortcut = resnet_utils.subsample(of_shortcut, stride, 'shortcut')
+      shortcut = resnet_utils.subsample(inputs, stride, 'shortcut')
     else:
       shortcut = conv_utils.conv2d(preact, 4 * depth, 1, stride=stride, normalizer_fn=None,
                                    activation_fn=None, scope='shortcut')
@@ -23,9 +23,7 @@ def bottleneck(inputs, of_shortcut, depth, *, stride, outputs_collections=None):
     residual = resnet_utils.conv2d_same(residual, depth, 3, stride=stride, scope='conv2')
     residual = conv_utils.conv2d(residual, 4 * depth, 1, normalizer_fn=None, activation_fn=None,
                                  scope='conv3')
-    output = shortcut + residual
-    slim.utils.collect_named_outputs(outputs_collections, scope.name, output)
-    return output, output
+    return slim.utils.collect_named_outputs(outputs_collections, scope.name, shortcut + residual)
 
 
 _declare = functools.partial(

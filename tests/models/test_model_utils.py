@@ -118,19 +118,3 @@ def test_rectifiers_are_those_of_tensorflow(rectifier, highest, more, dtype, is_
   assert np.count_nonzero(passes) >= 2
   is_number = ~np.isnan(found[0])
   np.testing.assert_array_equal(found[2][is_number], np.where(passes, slope, 0)[is_number])
-
-
-@pytest.mark.parametrize(('shape', 'is_training', 'gpu', 'in_one_pass'), [
-    ([2, 4, 4, 2**16], True, None, True),
-    ([2, 4, 4, 2**15], True, None, False),
-    ([2, 4, 4, 2**16], False, None, False),
-    ([2, 4, 4, 2**16], True, '/gpu:0', False),
-])
-def test_which_sums_are_rectified_in_one_pass(shape, is_training, gpu, in_one_pass, monkeypatch):
-  monkeypatch.setattr(device_utils, 'accelerator', lambda: gpu)
-  monkeypatch.setattr(device_utils, 'cpu_flags', lambda: {'GenuineIntel'})
-  with tf.Graph().as_default() as graph, slim.arg_scope([slim.batch_norm], is_training=is_training):
-    net, twin = model_utils.rectified_sum(tf.zeros(shape), tf.zeros(shape))
-    assert net.shape == twin.shape == shape
-    assert (net is twin) != in_one_pass
-    assert ('Relu' in {op.type for op in graph.get_operations()}) != in_one_pass

@@ -2,7 +2,6 @@
 from tf_slim.nets import resnet_v1 as slim_resnet_v1
 
 from images.models import resnet_utils, resnet_v1
-from images.utils import one_pass_utils
 from images.utils.tf1 import slim, tf
 from tests.models import zoo
 
@@ -18,12 +17,6 @@ def reference(name, is_training):
 
 
 def test_it_is_tf_slims_in_training():
-  zoo.check_against(reference('resnet_v1_50', True), 'resnet_v1_50', size=65,
-                    is_training=True, seed=3)
-
-
-def test_it_is_with_sums_in_one_pass(monkeypatch):
-  monkeypatch.setattr(one_pass_utils, 'is_faster', lambda tensor: True)
   zoo.check_against(reference('resnet_v1_50', True), 'resnet_v1_50', size=65,
                     is_training=True, seed=3)
 
