@@ -1,8 +1,8 @@
 """Every flag of train_image_classifiers.py, once.
 
-Seven groups of what a user may want to set: data set, preprocessing, model, learning
-rate, optimizer, logging, performance; and after them what came to these: the run directory,
-distribution, evaluation, finetuning. Only train_image_classifiers.py reads the values.
+Seven groups, data set, preprocessing, model, learning rate, optimizer, logging and performance,
+are followed by later additions: the run directory, distribution, evaluation and finetuning.
+Only train_image_classifiers.py reads the values.
 """
 from absl import flags
 
@@ -38,14 +38,14 @@ flags.DEFINE_string(
     'preprocessing_name', None,
     'Name of the preprocessing, a key of preprocessing_fn_map in '
     "images/preprocessing/preprocessing_factory.py; by default the network's own. lenet and "
-    'cifarnet cut images to the size and do not resize them.')
+    'cifarnet crop or pad images to the size and do not resize them.')
 flags.DEFINE_integer(
     'shuffle_buffer_size', 1024,
     'Number of records from which the next one is drawn; 1 keeps the order in the files.',
     lower_bound=1)
 flags.DEFINE_integer(
     'num_parallel_batches', 8,
-    'Times batch_size: the number of images that are prepared at the same time.',
+    'Number of batches that are prepared at the same time, at most num_preprocessing_threads.',
     lower_bound=1)
 flags.DEFINE_integer(
     'prefetch_buffer_size', 32,
@@ -57,8 +57,8 @@ flags.DEFINE_integer(
     upper_bound=1024)
 flags.DEFINE_bool(
     'datasets_use_caching', False,
-    'Keep the encoded records in memory after the first epoch. Each rank then keeps its '
-    'share of the records for the whole run.')
+    'Keep the encoded records in memory after the first epoch. Each rank then reads the same '
+    'share of the records in every epoch.')
 
 # ---- Model ----
 
@@ -78,7 +78,7 @@ flag_utils.define_float(
     "Factor of the networks' L2 regularization loss.", lower_bound=0)
 flag_utils.define_float(
     'max_gradient_norm', None,
-    'Clip the gradients to this global norm; by default they are not clipped.',
+    'Clip the gradients to this global norm; by default there is no clipping.',
     lower_bound=1e-9)
 flags.DEFINE_integer(
     'batch_size', 32,
@@ -95,15 +95,16 @@ flags.DEFINE_string(
 
 flags.DEFINE_integer(
     'warmup_steps', 0,
-    'Number of steps in which the learning rate rises to its value.', lower_bound=0)
+    'Number of steps over which the learning rate rises to its full value.', lower_bound=0)
 flag_utils.define_enum(
     'warmup_scheme', 't2t', ['t2t'],
     't2t (Tensor2Tensor): start at 1/100 of the learning rate, rise exponentially.')
 flag_utils.define_enum(
     'decay_scheme', None, ['luong234', 'luong5', 'luong10'],
     'When the learning rate begins to decay: luong234 after 2/3 of all steps, luong5 and luong10 '
-    'after 1/2. exponential then halves it 4, 5 or 10 times, whatever learning_rate_decay_factor; '
-    'polynomial and cosine fall from there. By default from the start.')
+    'after 1/2. An exponential decay then halves it 4, 5 or 10 times, whatever '
+    'learning_rate_decay_factor is; polynomial and cosine decays begin there. By default it decays '
+    'from the start.')
 flag_utils.define_float(
     'learning_rate_decay_factor', 0.94,
     'Factor of each exponential decay.', lower_bound=0, upper_bound=1)
@@ -133,8 +134,8 @@ flag_utils.define_float(
     'adam_beta2', 0.999, 'Adam: decay rate of the second moment.', lower_bound=0, below=1)
 flag_utils.define_float(
     'opt_epsilon', 1.0,
-    'Adam, RMSProp, Adadelta: epsilon, 1.0 as in TF-Slim; Adam learns little with it, and was made '
-    'with 1e-8.', lower_bound=0)
+    "Epsilon of Adam, RMSProp and Adadelta. 1.0 is TF-Slim's default; Adam learns little with it: "
+    'its paper has 1e-8.', lower_bound=0)
 flag_utils.define_float(
     'ftrl_learning_rate_power', -0.5, 'FTRL: power of the learning rate.', upper_bound=0)
 flag_utils.define_float(
@@ -158,10 +159,10 @@ flags.DEFINE_integer(
     lower_bound=1)
 flags.DEFINE_integer(
     'log_loss_every_n_iters', 10,
-    'Steps from one line of the log to the next.', lower_bound=1)
+    'Number of steps between two lines of the log.', lower_bound=1)
 flags.DEFINE_integer(
     'profile_every_n_iters', 0,
-    'Steps from one timeline to the next; 0: no timelines.', lower_bound=0)
+    'Number of steps between two timelines; 0: no timelines.', lower_bound=0)
 flags.DEFINE_integer(
     'profile_at_task', 0,
     'Rank that writes the timelines; 0 is the chief.', lower_bound=0)
@@ -182,58 +183,57 @@ flags.DEFINE_bool(
     'Compute in half precision with float32 variables, loss and checkpoints.')
 flag_utils.define_float(
     'loss_scale', 1.0,
-    'Factor of the loss while gradients are computed, so that small ones survive float16; 0 finds '
-    'and adapts it while training.',
+    'Factor of the loss while gradients are computed, so that small gradients survive float16; 0 '
+    'finds and adapts it during training.',
     lower_bound=0)
 flags.DEFINE_bool(
     'enable_paisoar', True,
-    'Train data-parallel through Horovod, also with a single process; False needs no '
+    'Train data-parallel through Horovod, which also works with a single process; False needs no '
     'Horovod.')
 flag_utils.define_enum(
     'protocol', 'grpc', ['grpc', 'grpc+verbs'],
-    'Taken for the sake of existing command lines: Horovod brings its own transport, named '
-    'in a line at start.')
+    'Accepted for existing command lines, without effect: Horovod brings its own transport, which '
+    'the log names at startup.')
 
 # ---- Beyond the groups above ----
 
 flag_utils.define_path(
     'output_dir', None,
     'Directory of checkpoints, event files, timelines and the record of the run. A run '
-    'that finds a checkpoint there goes on from it. By default a new directory '
+    'that finds a checkpoint there resumes from it. By default a new directory '
     'runs/<date>-<time>-<model>-<dataset>.')
 flags.DEFINE_integer(
     'save_checkpoint_every_n_iters', 1000,
-    'Steps from one checkpoint to the next; the last step is always saved.', lower_bound=1)
+    'Number of steps between two checkpoints; the last step is always saved.', lower_bound=1)
 flags.DEFINE_integer(
     'max_checkpoints_to_keep', 5, 'Number of newest checkpoints that are kept.', lower_bound=1)
 flag_utils.define_enum(
     'learning_rate_scaling', 'none', ['none', 'linear', 'sqrt'],
     'Multiply learning_rate by the number of ranks or its square root, since the global '
-    'batch grows with it; warm-up and decay then lead to and from that rate.')
+    'batch grows with it; warm-up and decay then refer to that rate.')
 flags.DEFINE_integer(
     'accumulate_steps', 1,
     'Batches of a rank whose mean gradient makes one step: a step then takes '
     'accumulate_steps x batch_size x ranks images in the memory of batch_size.', lower_bound=1)
 flag_utils.define_float(
     'moving_average_decay', None,
-    'Decay of exponential moving averages of the weights, which checkpoints then hold beside the '
-    'weights, for use_ema_weights; such as 0.9999, from the first step of a run on. By default '
-    'there are none.',
+    'Decay of exponential moving averages of the weights, such as 0.9999, kept from the first step '
+    'of a run on and saved with the weights; see use_ema_weights. By default there are none.',
     lower_bound=0, below=1)
 flag_utils.define_enum(
     'gradient_compression', 'none', ['none', 'fp16'],
-    'fp16: exchange gradients between ranks in float16, half of the bytes; with '
+    'fp16: exchange gradients between ranks in float16, half of the bytes; use it with '
     'loss_scale=0, as small gradients are lost in float16.')
 flags.DEFINE_bool(
     'xla', False, 'Let XLA compile clusters of operations; measure first whether it helps: on a '
-    'processor convolutions become slower.')
+    'CPU it makes convolutions slower.')
 flags.DEFINE_integer(
     'stall_limit_secs', 600,
-    'Seconds without progress after which the run ends with an error, as when a rank hangs; a '
-    'machine that is out of reach is waited for less than a minute.', lower_bound=1)
+    'Seconds without progress after which the run ends with an error, for example when a rank '
+    'hangs; a machine that is out of reach is detected in less than a minute.', lower_bound=1)
 flag_utils.define_float(
     'num_epochs_per_decay', 2.0,
-    'Epochs from one exponential decay of the learning rate to the next.',
+    'Number of epochs between two exponential decays of the learning rate.',
     lower_bound=1e-6)
 flags.DEFINE_integer(
     'train_image_size', None,
@@ -253,8 +253,8 @@ flags.DEFINE_integer(
     'one of 1000.')
 flag_utils.define_enum(
     'half_dtype', 'auto', ['auto', 'float16', 'bfloat16'],
-    'Half precision of use_fp16. auto: float16 on a GPU; on a CPU bfloat16 where the '
-    'processor is faster with it, else float32.')
+    'Half precision of use_fp16. auto: float16 on a GPU; on a CPU bfloat16 if it is faster there, '
+    'else float32.')
 flags.DEFINE_string(
     'eval_files', None,
     'Comma-separated names or glob patterns of the evaluation files under dataset_dir; '
@@ -270,8 +270,8 @@ flags.DEFINE_bool(
     "finetune: load batch normalization's moving averages too.")
 flags.DEFINE_bool(
     'use_ema_weights', False,
-    'Load the exponential moving averages that a checkpoint holds beside the variables, as '
-    'those published for mobilenet_v2 and v3 do, and those of runs with moving_average_decay.')
+    'Load the exponential moving averages of the variables, which some checkpoints hold as well: '
+    'those published for mobilenet_v2 and v3, and those of runs with moving_average_decay.')
 flag_utils.define_path(
     'predict_files', None,
     'predict: comma-separated names or glob patterns of image files.')

@@ -28,7 +28,7 @@ def test_a_row_of_a_flag_table_has_four_cells_and_no_tags():
   for row in rows:
     assert len(re.findall(r'(?<!\\)\|', row)) == 5, row
     assert not re.search(r'(?<!\\)<', row)
-  assert '| `protocol` | enum | `grpc` | Taken for the sake' in '\n'.join(rows)
+  assert '| `protocol` | enum | `grpc` | Accepted for' in '\n'.join(rows)
   assert r'runs/\<date>-\<time>-\<model>-\<dataset>. |' in '\n'.join(rows)
 
 
