@@ -88,13 +88,13 @@ def train():
     resume_utils.check_is_newest(plan.checkpoint, plan.output_dir)
     tf.set_random_seed(FLAGS.seed)
     global_step = tf.train.get_or_create_global_step()
-    with garbage_utils.lasting():
+    with garbage_utils.without_collection():
       train_op, tensors = build_training(plan, global_step)
     hooks = get_hooks(plan, tensors)
     check_variables()
     record_start(plan)
     with stop_utils.released_at_an_error(), \
-        stall_utils.waiting(lambda: error_utils.last_checkpoint(plan.output_dir)), \
+        stall_utils.watched(lambda: error_utils.last_checkpoint(plan.output_dir)), \
         tf.train.MonitoredTrainingSession(
             checkpoint_dir=plan.output_dir if cluster_utils.is_chief() else None,
             hooks=hooks,

@@ -89,7 +89,7 @@ def test_a_rank_that_fails_ends_the_other(data, tmp_path, how, where, reason, of
      'other ranks have not come to the start; the same command goes on from the newest checkpoint'),
     ((0, 'freeze', 'images.utils.resume_utils.resume_point'), f'rank 0 on {HOST} '
      'does not answer; the same command goes on from the newest checkpoint, if any'),
-    ((1, 'hang', 'images.utils.stall_utils.move'), f'rank 1 on {HOST} '
+    ((1, 'hang', 'images.utils.stall_utils.heartbeat'), f'rank 1 on {HOST} '
      'waits for images or has not begun the step that others are in; the newest checkpoint, '),
     ((1, 'freeze', 'train_image_classifiers.report_end'),
      f'rank 1 on {HOST} does not answer; its work is done')])

@@ -42,7 +42,7 @@ def count_records(path):
       if end > size:
         raise _corrupt(path, count, offset, f'the file ends {end - size} bytes too early')
       count, offset = count + 1, end
-      stall_utils.move()
+      stall_utils.heartbeat()
   return count
 
 
@@ -81,7 +81,7 @@ def _read_to_end(session, record, path, deadline):
     except tf.errors.DataLossError:
       return _corrupt(path, count, offset, 'its data is damaged or cut short')
     count += 1
-    stall_utils.move()
+    stall_utils.heartbeat()
   return None
 
 

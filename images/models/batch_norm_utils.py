@@ -4,7 +4,7 @@ from images.utils import device_utils
 from images.utils.tf1 import slim, tf
 
 # Numbers in a tensor from which on batch norm gains by blocks, by measurement.
-_LARGE = 2**19
+_MIN_ELEMENTS = 2**19
 
 
 def batch_norm(net, **arguments):
@@ -27,8 +27,8 @@ def batch_norm(net, **arguments):
   channels = net.shape[3]
   is_slow = net.dtype == tf.bfloat16 and channels % 16
   numbers = net.shape.num_elements() or 0  # None for a size that is not known.
-  side = 1 if device_utils.has_short_vectors() and channels % 512 == 0 else 2
-  in_blocks = (numbers >= _LARGE and numbers // channels % side**2 == 0
+  side = 1 if device_utils.has_avx2_only() and channels % 512 == 0 else 2
+  in_blocks = (numbers >= _MIN_ELEMENTS and numbers // channels % side**2 == 0
                and model_utils.uses_batch_statistics(arguments))
   blocks = tf.reshape(net, [-1, side, side, channels]) if in_blocks else net
   normalized = _batch_norm(tf.cast(blocks, tf.float32) if is_slow else blocks, **arguments)
@@ -41,8 +41,8 @@ def _batch_norm(net, **arguments):
 
   The layer of Keras takes twice as long to build, and networks have hundreds.
   """
-  told = {**model_utils.scope_of(slim.batch_norm), **arguments}
-  if not is_plain(told) or net.dtype not in (tf.float32, tf.float16, tf.bfloat16):
+  arguments = {**model_utils.scope_of(slim.batch_norm), **arguments}
+  if not is_plain(arguments) or net.dtype not in (tf.float32, tf.float16, tf.bfloat16):
     return slim.batch_norm(net, **arguments)
 
   def normalize(gamma, beta, averages, *, epsilon, is_training):
@@ -50,13 +50,14 @@ def _batch_norm(net, **arguments):
         net, gamma, beta, *(() if is_training else averages), epsilon=epsilon,
         is_training=is_training)
 
-  return layer(normalize, net, net.shape[3], **told)
+  return layer(normalize, net, net.shape[3], **arguments)
 
 
-def is_plain(told):
-  """Return whether layer() takes all that slim.batch_norm() is told, a dict of its arguments."""
-  return (told.keys() <= {'scope', 'scale', 'decay', 'epsilon', 'is_training', 'activation_fn'}
-          and isinstance(told.get('is_training', True), bool))
+def is_plain(arguments):
+  """Return whether layer() takes all of `arguments`, a dict of those of slim.batch_norm()."""
+  known = {'scope', 'scale', 'decay', 'epsilon', 'is_training', 'activation_fn'}
+  return (arguments.keys() <= known
+          and isinstance(arguments.get('is_training', True), bool))
 
 
 def layer(normalize, inputs, depth, *, scope=None, scale=False, decay=0.999, epsilon=0.001,

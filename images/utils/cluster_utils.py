@@ -44,7 +44,7 @@ def init(enable_paisoar, stall_limit_secs=600):
   global _hvd
   rank_to_be = int(process_utils.launched_rank()) if enable_paisoar else 0
   roll_call = stall_utils.start(stall_limit_secs, rank_to_be)
-  with stall_utils.waiting():
+  with stall_utils.watched():
     _hvd = _join(stall_limit_secs) if enable_paisoar else None
   stall_utils.watch_exit()
   _check_size(enable_paisoar)
@@ -208,7 +208,7 @@ def broadcast_object(value):
   """Return the chief's `value`, any picklable object, on every rank."""
   if size() == 1:
     return value
-  with stall_utils.waiting(), tf.Graph().as_default(), \
+  with stall_utils.watched(), tf.Graph().as_default(), \
       tf.Session(config=session_config()) as session:
     # Without a name Horovod takes the type's, which need not be the same on all ranks.
     return _hvd.broadcast_object(value, root_rank=0, session=session, name='object')
@@ -218,7 +218,7 @@ def gather_objects(value):
   """Return the list of the `value` of every rank, in the order of the ranks."""
   if size() == 1:
     return [value]
-  with stall_utils.waiting(), tf.Graph().as_default(), \
+  with stall_utils.watched(), tf.Graph().as_default(), \
       tf.Session(config=session_config()) as session:
     return _hvd.allgather_object(value, session=session, name='objects')
 

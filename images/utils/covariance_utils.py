@@ -12,7 +12,7 @@ from images.utils import product_utils
 from images.utils.tf1 import tf
 
 # Numbers in the outputs from which on a processor gains, by measurement with batches of 16.
-_LARGE = 2**19
+_MIN_ELEMENTS = 2**19
 
 
 def is_faster(inputs, depth):
@@ -26,7 +26,7 @@ def is_faster(inputs, depth):
     depth: integer, channels of the output.
   """
   channels, pixels = inputs.shape[3], inputs.shape[:3].num_elements() or 0
-  return (inputs.dtype == tf.float32 and pixels * depth >= _LARGE
+  return (inputs.dtype == tf.float32 and pixels * depth >= _MIN_ELEMENTS
           and depth >= channels * max(3, channels / 40))
 
 

@@ -75,12 +75,12 @@ def cpu_flags():
   return words
 
 
-def multiplies_matrices(dtype):
+def has_matrix_unit(dtype):
   """Return whether the processor has a matrix unit for `dtype`: AMX, as Intel's, for bfloat16."""
   return dtype == tf.bfloat16 and 'amx_bf16' in cpu_flags()
 
 
-def has_short_vectors():
+def has_avx2_only():
   """Return whether the processor has AVX2, and not AVX-512.
 
   With AVX2 oneDNN's gradients of filters are slow, and its products do not pack their factors: rows

@@ -46,7 +46,7 @@ def evaluate(iterator, batch, logits, checkpoint, *, max_bad_fraction, config=No
       good & ~_are_finite(logits))])
   totals = [0] * counts.shape[0]
   with _restored_session(checkpoint, config, use_ema_weights) as session, \
-      stall_utils.waiting(lambda: 'the same command evaluates anew'):
+      stall_utils.watched(lambda: 'the same command evaluates anew'):
     session.run(iterator.initializer)
     while True:
       try:
@@ -54,7 +54,7 @@ def evaluate(iterator, batch, logits, checkpoint, *, max_bad_fraction, config=No
       except tf.errors.OutOfRangeError:
         break
       totals = [int(a + b) for a, b in zip(totals, of_batch)]
-      stall_utils.move()
+      stall_utils.heartbeat()
   return _summarize(cluster_utils.gather_objects(totals), checkpoint, max_bad_fraction)
 
 
@@ -66,7 +66,7 @@ def _restored_session(checkpoint, config, use_ema_weights):
   else:
     session = tf.Session(config=config)
     session.run(tf.global_variables_initializer())
-  with stall_utils.waiting():
+  with stall_utils.watched():
     session.run(broadcast)
   return session
 

@@ -4,7 +4,7 @@ import gc
 
 
 @contextlib.contextmanager
-def lasting():
+def without_collection():
   """Keep the collector from what is made in the context, meanwhile and ever after.
 
   Modules and graphs are many objects, which it would walk through again and again, and once

@@ -1,27 +1,17 @@
-"""Gradients that a processor computes faster than TensorFlow's own.
+"""Gradients that are faster on a CPU than TensorFlow's own.
 
-Those of convolutions as matrix products, in which the pixels of all images are one row. oneDNN
-takes up to thirty times as long for those of a convolution with outputs of one pixel, as in the
-auxiliary heads of Inception; in bfloat16 up to half as long again where rows have 7 or 14 pixels,
-which it takes in pairs; in float32 up to half as long again for those of 1 x 1 filters, and a
-quarter for those of images of few pixels; and up to four times as long for those of filters in
-bfloat16 where the processor multiplies matrices.
+Convolutions, where oneDNN is slow:
+  1 x 1 filters, and filters as large as the image: matrix products, see product_utils.
+  3 x 3 filters in float32, and of many channels in bfloat16 without a matrix unit: fewer
+    multiplications, see winograd_utils.
+  Other filters in float32 with AVX2 but no AVX-512, and in bfloat16 for small outputs: a sum of
+    matrix products, one for each position of the filter.
+  Other filters in bfloat16, for outputs of some 9 to 17 rows and not too many channels: a
+    convolution in which batch and channels change places.
+  Depthwise filters in bfloat16 with strides or larger than 3 x 3: in float32.
+Rectifiers in bfloat16: on the bits, see rectifier_utils.
 
-Those of 3 x 3 filters in float32, and of many channels in bfloat16 where the processor does not
-multiply matrices, with fewer multiplications, see winograd_utils.
-
-Those of other filters in float32 on a processor with AVX2 and without AVX-512, where oneDNN takes
-up to five times as long for filters as for images, as sums of products: for outputs of up to 17
-rows, 36 with strides.
-
-Those of other filters in bfloat16, for outputs of some 9 to 17 rows and not too many channels, as
-convolutions themselves, in which batch and channels change places: 1.1 to 3 times as fast, on such
-a processor.
-
-Those of rectifiers in bfloat16 as integers, see rectifier_utils.
-
-And those of depthwise convolutions in float32 where oneDNN is slow in bfloat16: up to thirty times
-for images with strides, and up to four times for filters larger than 3 x 3.
+What each of them gains is in README.md, "Settings and layers in use".
 """
 import collections
 import contextlib
@@ -32,40 +22,37 @@ import sys
 from images.utils import device_utils, product_utils, rectifier_utils, winograd_utils
 from images.utils.tf1 import tf
 
-# The largest outputs, in pixels of an image, that have gradients in another way than oneDNN's, by
-# measurement with batches of 16.
+# Up to how many pixels of the output each method is used (measured with batches of 16):
 _Largest = collections.namedtuple('_Largest', [
-    'images',     # of images as a product, where the convolution is one itself
-    'narrowed',   # the same, where outputs have no more channels than images
-    'filters',    # of filters, there
-    'sums',       # of other filters: for each of their positions a sum over pixels
-    'strided',    # the same, of filters with strides
-    'exchanged',  # of these and those as convolutions with batch and channels exchanged, or as sums
+    'images',     # gradient of the images as a product
+    'narrowed',   # the same where the output has no more channels than the images
+    'filters',    # gradient of the filters as a product
+    'sums',       # gradient of other filters as a sum over the filter's positions
+    'strided',    # the same with strides
+    'exchanged',  # gradient of other filters with batch and channels exchanged, or as sums
 ])
-_ANY = sys.maxsize
+_ANY, _FEW = sys.maxsize, product_utils.MAX_PIXELS
 _LARGEST = {
-    tf.float32: _Largest(images=product_utils.LARGE, narrowed=product_utils.LARGE, filters=_ANY,
-                         sums=0, strided=0, exchanged=0),
+    tf.float32: _Largest(images=_FEW, narrowed=_FEW, filters=_ANY, sums=0, strided=0, exchanged=0),
     tf.bfloat16: _Largest(images=14 * 14, narrowed=14 * 14, filters=14 * 14, sums=8 * 8,
                           strided=8 * 8, exchanged=17 * 17),
 }
-# In bfloat16 with a matrix unit.
+# With a matrix unit for the dtype.
 _LARGEST_OF_AMX = _Largest(images=14 * 14, narrowed=14 * 14, filters=_ANY, sums=14 * 14,
                            strided=17 * 17, exchanged=0)
-# In float32 with AVX2, by which oneDNN's gradients of filters are slow.
-_LARGEST_OF_AVX2 = _Largest(images=product_utils.LARGE, narrowed=_ANY, filters=_ANY, sums=17 * 17,
+# In float32 with AVX2 only, where oneDNN is slow at gradients of filters.
+_LARGEST_OF_AVX2 = _Largest(images=_FEW, narrowed=_ANY, filters=_ANY, sums=17 * 17,
                             strided=36 * 36, exchanged=0)
 _NONE = _Largest(0, 0, 0, 0, 0, 0)
-# Channels for each row of outputs from which sums take less than exchanged convolutions.
+# From how many channels for each row of the output sums are faster than exchanged convolutions.
 _DEEP = 20
 
 
 def fast_gradients():
-  """Return a context; what is built in it has the gradients that are fastest here.
+  """Return a context manager; operations built in it get the gradients that are fastest here.
 
-  They are those of TensorFlow, but for the order and the precision of sums, and that a rectifier in
-  bfloat16 passes nothing of an infinite gradient either where it is off. On a GPU nothing is
-  changed.
+  They equal TensorFlow's except for the order and precision of sums, and that a rectifier in
+  bfloat16 that is off passes on zero even for an infinite gradient. On a GPU nothing changes.
   """
   if device_utils.accelerator():
     return contextlib.nullcontext()
@@ -90,9 +77,9 @@ def _gradients(convolution, gradient):
 
 
 def _largest(dtype):
-  if device_utils.multiplies_matrices(dtype):
+  if device_utils.has_matrix_unit(dtype):
     return _LARGEST_OF_AMX
-  if dtype == tf.float32 and device_utils.has_short_vectors():
+  if dtype == tf.float32 and device_utils.has_avx2_only():
     return _LARGEST_OF_AVX2
   return _LARGEST.get(dtype, _NONE)
 

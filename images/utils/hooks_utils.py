@@ -49,7 +49,7 @@ def get_hooks(names, run):
   builders = get_builders(','.join(['StopAtStepHook', names]))
   hooks = [builder(run) for builder in builders.values()]
   return [hook for hook in (
-      stall_utils.ReachHook(), BroadcastGlobalVariablesHook(),
+      stall_utils.MilestoneHook(), BroadcastGlobalVariablesHook(),
       FiniteTrainingHook(run.tensors, run.output_dir), stop_utils.StopAtSignalHook(run.tensors),
       *hooks, _summary_hook(run)) if hook is not None]
 

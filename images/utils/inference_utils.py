@@ -112,7 +112,7 @@ def classify(paths, logits, checkpoint, *, names=None, labels_offset=0, config=N
         files, (values, indices) = session.run((paths, top))
       except tf.errors.OutOfRangeError:
         return
-      stall_utils.move()  # Other ranks wait at their end.
+      stall_utils.heartbeat()  # Other ranks wait at their end.
       for file, probabilities, classes in zip(files, values, indices):
         if not np.all(np.isfinite(probabilities)):
           raise ValueError(f'what the network says to {file.decode()} is not finite: look at the '

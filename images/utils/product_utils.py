@@ -5,20 +5,19 @@ The pixels of all images, or the images, are the rows of one matrix.
 from images.utils import device_utils
 from images.utils.tf1 import tf
 
-# The largest outputs, in pixels of an image, where on a processor gains, by measurement with
-# batches of 16.
-LARGE = 8 * 8
+# Up to how many pixels of the output this is faster on a CPU (measured with batches of 16).
+MAX_PIXELS = 8 * 8
 
 
 def is_faster(images, filters):
-  """Return whether a processor gains by convolution().
+  """Return whether convolution() is faster than TensorFlow's own on a CPU.
 
   Args:
     images: tensor [batch, height, width, channels].
     filters: four integers, the shape of the filters.
   """
   return (images.dtype == tf.float32 and list(filters[:2]) == [1, 1]
-          and images.shape[1:3].num_elements() <= LARGE)
+          and images.shape[1:3].num_elements() <= MAX_PIXELS)
 
 
 @tf.custom_gradient
@@ -74,7 +73,7 @@ def _has_colliding_rows(filters, gradient):
   It does where oneDNN does not pack rows of a multiple of 4 KB, as they are too few.
   """
   few, many = sorted(filters.shape.as_list()[2:])
-  return (device_utils.has_short_vectors() and filters.shape[:2] == [1, 1] != gradient.shape[1:3]
+  return (device_utils.has_avx2_only() and filters.shape[:2] == [1, 1] != gradient.shape[1:3]
           and many % 1024 == 0 and few < 384)
 
 

@@ -44,18 +44,18 @@ class _Watch:
     self._reached, self._moved = 0, time.monotonic()
     self._lost_since = self._ending = None  # Times; the latter of the last move before the end.
 
-  def reach(self):
+  def pass_milestone(self):
     self._reached += 1
-    self.move()
+    self.heartbeat()
 
-  def move(self):
+  def heartbeat(self):
     self._moved = time.monotonic()
 
   def exit(self):
     """Watch the end of the process, unless it is being ended."""
     if self._ending == self._moved:  # What fails as another rank ends is not the reason.
       os._exit(EXIT_STALLED)
-    self.reach()
+    self.pass_milestone()
     self.describe = lambda: 'its work is done'
 
   def state(self):
@@ -164,7 +164,7 @@ def watch_exit():
 
 
 @contextlib.contextmanager
-def waiting(describe=lambda: 'the same command goes on from the newest checkpoint, if any'):
+def watched(describe=lambda: 'the same command goes on from the newest checkpoint, if any'):
   """Watch what the context holds; all ranks enter and leave it at the same places.
 
   A rank that an exception takes out of it has come no further than the others.
@@ -173,30 +173,30 @@ def waiting(describe=lambda: 'the same command goes on from the newest checkpoin
     describe: function that says in words what is safe if the process is ended.
   """
   outer = _watch.describe
-  _watch.reach()
+  _watch.pass_milestone()
   _watch.describe = describe
   try:
     yield
-    _watch.reach()
+    _watch.pass_milestone()
   finally:
     _watch.describe = outer
 
 
-def reach():
+def pass_milestone():
   """Tell the watch that this rank has come to a place at which each rank comes by."""
-  _watch.reach()
+  _watch.pass_milestone()
 
 
-def move():
+def heartbeat():
   """Tell the watch, and the other ranks that wait for this one, that it gets on with its work."""
-  _watch.move()
+  _watch.heartbeat()
 
 
-class ReachHook(tf.train.SessionRunHook):
+class MilestoneHook(tf.train.SessionRunHook):
   """Tells the watch of the beginning and the end of each run of a session."""
 
   def before_run(self, run_context):
-    _watch.reach()
+    _watch.pass_milestone()
 
   def after_run(self, run_context, run_values):
-    _watch.reach()
+    _watch.pass_milestone()

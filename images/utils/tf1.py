@@ -70,7 +70,7 @@ def _without(names):
       del sys.modules[name]
 
 
-with garbage_utils.lasting(), _without(_UNUSED):
+with garbage_utils.without_collection(), _without(_UNUSED):
   import tensorflow.compat.v1 as tf
   _alias_legacy_layers()
   import tf_slim as slim

@@ -71,10 +71,10 @@ def is_faster(images, filters, size, *, forward=False):
     size: height and width of the outputs.
     forward: bool, whether it gains by convolution() as well.
   """
-  if images.dtype not in _BACKWARD or device_utils.multiplies_matrices(images.dtype):
+  if images.dtype not in _BACKWARD or device_utils.has_matrix_unit(images.dtype):
     return False
   needs = _FORWARD if forward else _BACKWARD[images.dtype]
-  if not forward and images.dtype == tf.float32 and device_utils.has_short_vectors():
+  if not forward and images.dtype == tf.float32 and device_utils.has_avx2_only():
     needs = _BACKWARD_OF_AVX2
   channels, pixels = statistics.harmonic_mean(filters[2:]), math.prod(size)
   in_tiles = math.prod(_TILE * tiles for tiles in _tiles(size))
@@ -135,7 +135,7 @@ def _weights(filters):
 def _on_both_sides(matrix, tensor):
   """Return M X M^T for each square X of the first numbers of `tensor`; of the same order."""
   size = matrix.shape[1]
-  if device_utils.has_short_vectors():
+  if device_utils.has_avx2_only():
     # In two products, each of fewer rows, as they are far apart.
     net = tf.matmul(matrix, tf.reshape(tensor, [size, -1]))
     return tf.matmul(matrix, tf.reshape(net, [len(matrix), size, -1]))
@@ -176,7 +176,7 @@ def _to_points(pixels, down, across):
   width, channels = pixels.shape[2:]
   tiles = [len(matrix) // _POINTS for matrix in (down, across)]
   net = tf.matmul(down, tf.reshape(pixels, [-1, down.shape[1], width * channels]))
-  if device_utils.has_short_vectors():
+  if device_utils.has_avx2_only():
     # Many products of rows that are side by side, instead of few whose rows are far apart.
     net = tf.matmul(across, tf.reshape(net, [-1, width, channels]))
     net = tf.reshape(net, [-1, _POINTS, tiles[0], _POINTS, tiles[1], channels])
@@ -192,7 +192,7 @@ def _from_points(net, down, across):
   """Return what the transposed matrix of _to_points() makes of its result."""
   width, channels = across.shape[1], net.shape[2]
   tiles = [len(matrix) // _POINTS for matrix in (down, across)]
-  if device_utils.has_short_vectors():
+  if device_utils.has_avx2_only():
     net = tf.reshape(net, [_POINTS, _POINTS, -1, *tiles, channels])
     net = tf.reshape(tf.transpose(net, [2, 0, 3, 1, 4, 5]), [-1, len(across), channels])
     net = tf.matmul(across, net, transpose_a=True)

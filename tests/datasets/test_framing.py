@@ -84,7 +84,7 @@ def test_find_corruption_of_whole_files(path):
 def test_reading_files_is_progress(path, monkeypatch):
   """Other ranks may wait for this one."""
   moves = []
-  monkeypatch.setattr(stall_utils, 'move', lambda: moves.append('record'))
+  monkeypatch.setattr(stall_utils, 'heartbeat', lambda: moves.append('record'))
   assert framing.count_records(path) == len(moves) == 3
   framing.find_corruption([path])
   assert len(moves) == 6

@@ -33,7 +33,7 @@ def _normalize(batch_norm, dtype, channels, *, is_training, shape=(2, 3, 4)):
     (tf.float32, 24, True, None, tf.float32),
 ])
 def test_batch_norm_is_that_of_slim(dtype, channels, is_training, gpu, computed_in, monkeypatch):
-  monkeypatch.setattr(batch_norm_utils, '_LARGE', 2 * 3 * 4 * channels)
+  monkeypatch.setattr(batch_norm_utils, '_MIN_ELEMENTS', 2 * 3 * 4 * channels)
   monkeypatch.setattr(device_utils, 'accelerator', lambda: gpu)
   found, updates, *kinds = _normalize(batch_norm_utils.batch_norm, dtype, channels,
                                       is_training=is_training)
@@ -55,7 +55,7 @@ def test_batch_norm_is_that_of_slim(dtype, channels, is_training, gpu, computed_
     ((4, 7, 7), 512, {'avx2', 'avx512bw'}, [49, 2, 2]), ((4, 7, 7), 512, {'avx2'}, [196, 1, 1]),
     ((1, 3, 3), 1024, {'avx2'}, [9, 1, 1])])
 def test_batch_norm_in_blocks_of_few_pixels(shape, channels, words, seen, monkeypatch):
-  monkeypatch.setattr(batch_norm_utils, '_LARGE', 27)
+  monkeypatch.setattr(batch_norm_utils, '_MIN_ELEMENTS', 27)
   monkeypatch.setattr(device_utils, 'cpu_flags', lambda: words)
   *found, _, _, blocks = _normalize(batch_norm_utils.batch_norm, tf.float32, channels,
                                     is_training=True, shape=shape)
@@ -70,7 +70,7 @@ def test_batch_norm_in_blocks_of_few_pixels(shape, channels, words, seen, monkey
     ([4, 8, 8, 3], 'a tensor')])
 def test_batch_norm_of_what_is_small_or_not_known_is_plainly_that_of_slim(
     shape, is_training, monkeypatch):
-  monkeypatch.setattr(batch_norm_utils, '_LARGE', 4 * 8 * 8 * 3)
+  monkeypatch.setattr(batch_norm_utils, '_MIN_ELEMENTS', 4 * 8 * 8 * 3)
   with tf.Graph().as_default() as graph:
     images = tf.placeholder(tf.float32, shape)
     if is_training == 'a tensor':

@@ -393,7 +393,7 @@ def test_all_that_runs_on_the_accelerator_can_run_on_a_gpu():
 def test_what_is_read_is_progress(tmp_path, monkeypatch, counts):
   """After a resume much may have to be read before the first batch, all of it of one file."""
   moves = []
-  monkeypatch.setattr(stall_utils, 'move', lambda: moves.append('two records'))
+  monkeypatch.setattr(stall_utils, 'heartbeat', lambda: moves.append('two records'))
   monkeypatch.setattr(record_utils, '_TOLD', 2)
   write(tmp_path, counts)
   read(tmp_path, counts, 1, position=[[4]], shuffle_buffer_size=1)

@@ -94,14 +94,14 @@ def test_the_words_of_this_processor():
     ({'avx512_bf16'}, tf.bfloat16, False)])
 def test_a_matrix_unit(words, dtype, expected, monkeypatch):
   monkeypatch.setattr(device_utils, 'cpu_flags', lambda: words)
-  assert device_utils.multiplies_matrices(dtype) == expected
+  assert device_utils.has_matrix_unit(dtype) == expected
 
 
 @pytest.mark.parametrize(('words', 'expected'), [
     ({'avx', 'avx2'}, True), ({'avx2', 'avx512f', 'avx512bw'}, False), ({'neon'}, False)])
 def test_short_vectors(words, expected, monkeypatch):
   monkeypatch.setattr(device_utils, 'cpu_flags', lambda: words)
-  assert device_utils.has_short_vectors() == expected
+  assert device_utils.has_avx2_only() == expected
 
 
 @pytest.mark.parametrize(('local_rank', 'gpus', 'own'), [

@@ -142,7 +142,7 @@ def test_evaluations_that_end_in_the_same_second_have_files_of_their_own(tmp_pat
 def test_each_batch_is_progress(checkpoint, monkeypatch):
   """Other ranks may be through with theirs, and wait; and this one is watched meanwhile."""
   moves = []
-  monkeypatch.setattr(stall_utils, 'move', lambda: moves.append(stall_utils._watch.describe()))
+  monkeypatch.setattr(stall_utils, 'heartbeat', lambda: moves.append(stall_utils._watch.describe()))
   evaluate(checkpoint)
   assert moves == ['the same command evaluates anew'] * 7  # 50 images in batches of 8.
   assert stall_utils._watch.describe is None

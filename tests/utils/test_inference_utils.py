@@ -108,7 +108,7 @@ def test_without_names_classes_come_as_their_labels(checkpoint, photos):
 def test_each_batch_is_progress(checkpoint, photos, monkeypatch):
   """Other ranks wait at their end meanwhile."""
   moves = []
-  monkeypatch.setattr(stall_utils, 'move', lambda: moves.append('batch'))
+  monkeypatch.setattr(stall_utils, 'heartbeat', lambda: moves.append('batch'))
   with tf.Graph().as_default():
     paths = inference_utils.find_images(photos)
     batch, images = inference_utils.image_batches(paths, preprocess, batch_size=1)

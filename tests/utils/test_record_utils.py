@@ -42,7 +42,7 @@ def test_parts_of_files(paths):
 def test_what_is_read_is_progress(paths, monkeypatch, first, times):
   """In one file too, of which a resume may have much to skip."""
   told = []
-  monkeypatch.setattr(stall_utils, 'move', lambda: told.append(first))
+  monkeypatch.setattr(stall_utils, 'heartbeat', lambda: told.append(first))
   monkeypatch.setattr(record_utils, '_TOLD', 4)
   read(paths[:1], [first], [20])
   assert len(told) == times + 1  # It asks for a path more than there are records.

@@ -23,8 +23,8 @@ def main(argv):
   stall_utils.start(2)
   with tf.Graph().as_default():
     one = tf.constant(1)
-    with stall_utils.waiting(lambda: 'all is saved'), \\
-        tf.train.MonitoredSession(hooks=[stall_utils.ReachHook()]) as session:
+    with stall_utils.watched(lambda: 'all is saved'), \\
+        tf.train.MonitoredSession(hooks=[stall_utils.MilestoneHook()]) as session:
       for pause in map(float, argv[1:]):
         session.run(one)
         until = time.monotonic() + pause
@@ -88,7 +88,7 @@ def test_a_rank_that_still_moves_is_waited_for(watch, monkeypatch):
     monkeypatch.setattr(stall_utils, '_watch', stall_utils._Watch())
 
   monkeypatch.setattr(watch, '_end', end)
-  with stall_utils.waiting():
+  with stall_utils.watched():
     watch._run()
   assert ended == answers[2:]
 
@@ -99,7 +99,7 @@ def test_a_machine_that_is_out_of_reach_ends_the_wait_sooner(watch, monkeypatch)
   answers = iter([True, False, True, True])
   monkeypatch.setattr(watch._roll_call, 'has_lost', lambda: next(answers))
   assert not watch._has_lost()
-  with stall_utils.waiting():
+  with stall_utils.watched():
     assert not watch._has_lost()
     found = []
     for _ in range(4):
@@ -150,7 +150,7 @@ def test_a_file_system_that_fails_does_not_hide_what_has_stalled(
   monkeypatch.setattr(stall_utils, '_LOOK_SECS', 0.2)
   exits = []
   monkeypatch.setattr(stall_utils.os, '_exit', exits.append)
-  with stall_utils.waiting(describe):
+  with stall_utils.watched(describe):
     watch._end({0: (1, 9.0)}, 'for 9 s')
   assert exits == [stall_utils.EXIT_STALLED]
   assert re.search('nothing has moved .*; what is saved could not be looked at '
@@ -163,12 +163,12 @@ def test_only_what_waits_is_watched(watch):
     return watch._stalled()
 
   assert not stalled()
-  with stall_utils.waiting():
-    with stall_utils.waiting():
+  with stall_utils.watched():
+    with stall_utils.watched():
       assert stalled()
     assert not watch._stalled()  # It has just come out of the inner one.
     assert stalled()
-    stall_utils.move()
+    stall_utils.heartbeat()
     assert not watch._stalled()
   assert not stalled()
 
@@ -176,9 +176,9 @@ def test_only_what_waits_is_watched(watch):
 def test_all_ranks_pass_the_same_places(watch):
   """Those that a rank passes by itself, as batches of an evaluation, do not count."""
   come = [watch.state()[0]]
-  with stall_utils.waiting():
+  with stall_utils.watched():
     come.append(watch.state()[0])
-  stall_utils.move()
+  stall_utils.heartbeat()
   come.append(watch.state()[0])
   assert come == [0, 1, 2]
 
@@ -199,7 +199,7 @@ def test_a_rank_that_moves_before_its_end_goes_on(watch, monkeypatch, caplog):
   """As when the files that all have waited for are there again, and it may come to its end."""
   codes = []
   monkeypatch.setattr(stall_utils.os, '_exit', codes.append)
-  monkeypatch.setattr(stall_utils.time, 'sleep', lambda seconds: stall_utils.move())
+  monkeypatch.setattr(stall_utils.time, 'sleep', lambda seconds: stall_utils.heartbeat())
   watch._end({0: (1, 9.0)}, 'for 9 s')
   watch.exit()
   assert codes == []
@@ -207,9 +207,9 @@ def test_a_rank_that_moves_before_its_end_goes_on(watch, monkeypatch, caplog):
 
 
 def test_a_rank_that_fails_has_come_no_further(watch):
-  with stall_utils.waiting():
+  with stall_utils.watched():
     come = watch.state()[0]
-    with pytest.raises(OSError, match='no route'), stall_utils.waiting():
+    with pytest.raises(OSError, match='no route'), stall_utils.watched():
       fail()
     assert watch.state()[0] == come + 1  # It has entered, and not left.
 
@@ -224,7 +224,7 @@ def test_what_is_said_at_the_end(watch, monkeypatch, caplog, places, states, wor
   monkeypatch.setattr(os, '_exit', codes.append)
   monkeypatch.setattr(stall_utils, '_LINGER_SECS', 0)
   watch._roll_call.places = [watch._roll_call.place._replace(host=host) for host in places]
-  with stall_utils.waiting(lambda: 'all is saved'):
+  with stall_utils.watched(lambda: 'all is saved'):
     watch._end(states, 'for 9 s')
   assert codes == [70]
   assert caplog.messages == [f'rank 0 on {socket.gethostname()}: nothing has moved for 9 s: '
