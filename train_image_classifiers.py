@@ -68,7 +68,7 @@ Plan = collections.namedtuple('Plan', [
     'num_samples',   # images in an epoch
     'learning_rate',  # before warm-up and decay
     'global_batch',  # images in a step over all ranks
-    'ahead',         # images_trained in steps of this global batch, minus first_step
+    'ahead',         # images_trained in steps of this global batch, minus first_step; a float
     'total_steps',   # the global step at which training ends
     'dtype',         # what the network computes in
 ])
@@ -107,7 +107,7 @@ def train():
         session.run(train_op)
     report_end(plan)
     if any(getattr(hook, 'stopped', False) for hook in hooks):
-      cluster_utils.barrier()  # The first rank to end ends the others, the chief's saving too.
+      cluster_utils.barrier()  # Once a rank exits, the launcher kills the others, even mid-save.
       sys.exit(process_utils.EXIT_STOPPED)
   stop_utils.release()
 
@@ -165,7 +165,7 @@ def build_training(plan, global_step):
 
 def make_plan():
   """Return the Plan of the run; every rank makes the same one."""
-  get_network_and_preprocessing(tf.float32)  # A misspelled name is told before anything is made.
+  get_network_and_preprocessing(tf.float32)  # Report misspelled names before making anything.
   hooks_utils.get_builders(FLAGS.hooks)
   check_loading()
   data_sources = dataset_factory.get_data_sources(FLAGS.dataset_name, FLAGS.dataset_dir,

@@ -159,12 +159,13 @@ def read_labels(dataset_dir):
 
 
 def write_manifest(dataset_dir, manifest):
-  """Write manifest.json atomically, last of all files: it says that they are whole.
+  """Write manifest.json atomically, after all other files: it marks them as complete.
 
   Args:
     dataset_dir: string, a local folder.
-    manifest: dict with 'dataset' (name), 'classes' (list of names) and 'files', a dict
-      from file names to {'records': int, 'bytes': int, 'labels': [smallest, largest]}.
+    manifest: dict with 'dataset' (name), 'classes' (list of names), 'train_files' and
+      'test_files' (lists of file names) and 'files', a dict from file names to
+      {'records': int, 'bytes': int, 'labels': [smallest, largest]}.
   """
   text = json.dumps({'format': _FORMAT, **manifest}, indent=1)
   _write_text(os.path.join(dataset_dir, MANIFEST), text + '\n')

@@ -55,7 +55,17 @@ def mobilenet_arg_scope(weight_decay=0.00004, *, decay=0.997):
 
 
 def layers(net, rows, multiplier):
-  """Interpret the rows; return the net and its end points, layers before their insides."""
+  """Build the layers.
+
+  Args:
+    net: tensor [batch, height, width, channels].
+    rows: tuple of Conv, Block and Pool.
+    multiplier: factor of the channels of every layer.
+
+  Returns:
+    net: tensor, the output of the last layer.
+    end_points: dict of tensors, the layers before their insides.
+  """
   outputs, insides = {}, {}
   for number, row in enumerate(rows, start=1):
     net, inside = _BUILDERS[type(row)](net, row, multiplier)

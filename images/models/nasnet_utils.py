@@ -48,7 +48,13 @@ def nasnet_arg_scope(weight_decay, *, decay=0.9997, epsilon=0.001):
 
 
 def declare(name, plan, *, default_image_size):
-  """Return the network function of one published network."""
+  """Return the network function of one published network.
+
+  Args:
+    name: string, the published name.
+    plan: Plan of the network.
+    default_image_size: integer, height and width of the images in pixels.
+  """
   # The first convolution of the ImageNet stem is 3x3, without padding.
   @model_utils.network(default_image_size=default_image_size,
                        smallest_image_size=3 if plan.imagenet_stem else 1)

@@ -64,6 +64,15 @@ def conv2d_same(inputs, num_outputs, kernel_size, *, stride, scope):
   """Convolve with a padding that depends on the kernel only, not on the image size.
 
   TensorFlow's SAME pads a strided convolution of an even size at one side only.
+
+  Args:
+    inputs: tensor [batch, height, width, channels].
+    num_outputs: integer, channels of the output.
+    kernel_size, stride: integers, pixels.
+    scope: string.
+
+  Returns:
+    Tensor [batch, ceil(height / stride), ceil(width / stride), num_outputs].
   """
   if stride == 1:
     return conv_utils.conv2d(inputs, num_outputs, kernel_size, scope=scope)
@@ -75,7 +84,18 @@ def conv2d_same(inputs, num_outputs, kernel_size, *, stride, scope):
 
 
 def subsample(inputs, stride, scope):
-  """Return every `stride`-th row and column: of pooling a processor is slow at the gradient."""
+  """Return every `stride`-th row and column of images, as pooling one pixel does.
+
+  On a CPU it does without pooling, whose gradient is slow there.
+
+  Args:
+    inputs: tensor [batch, height, width, channels].
+    stride: integer, pixels.
+    scope: string.
+
+  Returns:
+    Tensor [batch, ceil(height / stride), ceil(width / stride), channels].
+  """
   if stride == 1:
     return inputs
   height, width, channels = inputs.shape[1:]

@@ -179,8 +179,8 @@ def mean(tensor, name, compression='none'):
 
   Args:
     tensor: float tensor.
-    name: string, by which the ranks find each other's; the tensor's own is of an operation that
-      may differ with the processor.
+    name: string, the same on all ranks, by which Horovod matches tensors. The name of the
+      operation will not do, as it may depend on the CPU.
     compression: 'none', or 'fp16' to exchange the values as float16.
   """
   if size() == 1:
@@ -194,7 +194,7 @@ def mean_of_all(tensors, name):
 
   Args:
     tensors: list of tensors.
-    name: string, as of mean().
+    name: string, see mean().
   """
   if size() == 1 or not tensors:
     return tensors

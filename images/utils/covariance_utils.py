@@ -11,7 +11,7 @@ than to multiply few with each other, saves most of the time of batch norm, and 
 from images.utils import product_utils
 from images.utils.tf1 import tf
 
-# Numbers in the outputs from which on a processor gains, by measurement with batches of 16.
+# From how many output elements this is faster on a CPU (measured with batches of 16).
 _MIN_ELEMENTS = 2**19
 
 

@@ -1,8 +1,8 @@
 """TFRecord files to batches of images.
 
 Training reads an endless stream of epochs. What a rank reads in an epoch, and in which
-order, is a function of (seed, epoch) only, and every random distortion one of (seed,
-place in the stream): a run that is resumed at a position goes on as if never interrupted.
+order, is a function of (seed, epoch) only, and every random distortion is a function of (seed,
+place in the stream): a resumed run continues as if it had never been interrupted.
 """
 import itertools
 import sys
@@ -20,7 +20,7 @@ from images.utils.tf1 import tf
 
 
 class DatasetIterator:
-  """Batches of images and labels, and how far into the training data they reach.
+  """Batches of images and labels, and how far they reach into the training data.
 
   Attributes:
     skipped: scalar int64 tensor after get_next(), the number of undecodable images that
@@ -34,10 +34,14 @@ class DatasetIterator:
   """
 
   def __init__(self, dataset, start=None, restored=None):
-    """Iterate over `dataset` of dicts with 'image' and 'label', and from files 'place' (in the
-    stream of all ranks), 'skipped', 'allowed' and 'ready' (when it was). From files it begins at
-    the position `start`, for the ranks of now what `restored` of the checkpoint was for those
-    before. Where there is a GPU, the next batch is copied to it during a step."""
+    """Iterate over a data set. On a GPU, the next batch is copied to it during the current step.
+
+    Args:
+      dataset: of dicts with 'image' and 'label'; from files also 'place' (in the stream of all
+        ranks), 'skipped', 'allowed' and 'ready' (a timestamp).
+      start: position to read from, for the current ranks; None for mock data.
+      restored: the same position as the checkpoint has it, perhaps for another number of ranks.
+    """
     self._start, self._restored = start, restored or start
     self._device = device_utils.accelerator() or '/cpu:0'
     if device_utils.accelerator():
@@ -59,11 +63,11 @@ class DatasetIterator:
       self.place = (tf.train.get_or_create_global_step() * cluster_utils.size()
                     + cluster_utils.rank())
       return batch['image'], batch['label']
-    # The clock is not read here once more: with one thread the step may compute before it is.
+    # The clock is not read again here: with a single thread the step may compute before that.
     self.wait = tf.maximum(batch['ready'] - started, 0.0)
     self.skipped, self.allowed = tf.reduce_max(batch['skipped']), tf.reduce_max(batch['allowed'])
     self.place = tf.reduce_max(batch['place'])
-    # A rank whose files hang is behind those that wait for it.
+    # A rank whose files hang has passed fewer milestones than those that wait for it.
     with tf.control_dependencies([self.place]), tf.device('/cpu:0'):
       reached = tf.numpy_function(stall_utils.pass_milestone, [], [])
     with tf.control_dependencies([reached]), tf.device(self._device):
@@ -138,12 +142,12 @@ def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, 
   course = position_utils.Course(counts, seed=seed, fixed=datasets_use_caching)
   start = course.for_ranks(position, size)
   taken = start[-1][rank]
-  # A larger buffer would be no fuller, but TensorFlow makes room for it.
+  # A larger buffer would never be full, yet TensorFlow allocates it.
   records = _in_course(files, course, start, caching=datasets_use_caching,
                        shuffle_buffer_size=min(shuffle_buffer_size, sum(counts)))
   places = tf.data.Dataset.range(taken * size + rank, sys.maxsize, size)
   dataset = tf.data.Dataset.zip((places, records)).batch(batch_size, drop_remainder=True)
-  # What is read ahead lasts while the next epoch's shuffle buffer fills.
+  # The records read ahead bridge the time in which the next epoch's shuffle buffer fills.
   dataset = dataset.prefetch(num_parallel_batches)
   prepare = preparation_utils.preparer(
       parse_fn, preprocessing_fn, image_size=image_size, num_classes=num_classes, seed=seed,
@@ -207,7 +211,7 @@ def _in_course(files, course, start, *, shuffle_buffer_size, caching):
   if not caching:
     return read_pieces(lambda: itertools.chain(course.rest(start, rank),
                                                course.epochs(start, rank)))
-  # The dataset in memory has to be made outside of read_piece() to outlive an epoch.
+  # The cached dataset has to be created outside of read_piece() to outlive an epoch.
   share = next(course.epochs(start, rank)).share
   cached = read(share.files, share.first, share.last).cache()
   return read_pieces(lambda: course.rest(start, rank)).concatenate(

@@ -22,12 +22,15 @@ class TrainingError(RuntimeError):
 
 @contextlib.contextmanager
 def explained(data_files, output_dir, checkpoint=None):
-  """Turn the errors that a training session raises for known reasons into TrainingError.
+  """Turn TensorFlow's errors, and those of writing to the run's directory, into TrainingError.
 
   Args:
     data_files: list of strings, the TFRecord files that are read.
     output_dir: string, the directory of the run.
     checkpoint: string, the path of the checkpoint that the session restores, if any.
+
+  Raises:
+    TrainingError: with cause and remedy in one line. Other errors pass unchanged.
   """
   try:
     yield

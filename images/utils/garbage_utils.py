@@ -1,14 +1,14 @@
-"""What lasts as long as the process is kept from Python's garbage collector."""
+"""Keeps objects that live as long as the process away from Python's garbage collector."""
 import contextlib
 import gc
 
 
 @contextlib.contextmanager
 def without_collection():
-  """Keep the collector from what is made in the context, meanwhile and ever after.
+  """Exclude the objects created in the context from garbage collection, for good.
 
-  Modules and graphs are many objects, which it would walk through again and again, and once
-  more at the end of the process, and find no garbage.
+  Modules and graphs are many objects, which the collector would walk through again and again,
+  also at the exit of the process, without finding any garbage.
   """
   was_enabled = gc.isenabled()
   gc.disable()

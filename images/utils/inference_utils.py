@@ -178,8 +178,12 @@ def export(encoded, logits, checkpoint, export_dir, *, labels_offset=0, config=N
     config: tf.ConfigProto.
     use_ema_weights: bool, as of checkpoint_utils.stored_names().
 
+  Returns:
+    string, the path of the SavedModel.
+
   Raises:
     FileExistsError: `export_dir` exists.
+    ValueError: the checkpoint does not fit the network.
   """
   if tf.io.gfile.exists(export_dir):
     raise FileExistsError(f'{export_dir} exists: move it away, or choose another --output_dir')

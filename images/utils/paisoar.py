@@ -1,11 +1,10 @@
-"""PAISoar's interface to data-parallel training, Horovod inside.
+"""PAISoar's interface to data-parallel training, with Horovod inside.
 
-The order on N ranks: gradients of the scaled loss, mean over the ranks, one verdict
-whether all are finite, division by the scale, clipping by the global norm, the update.
-The verdict is on the norms of the mean and of batch norm's mean statistics, which are the same
-everywhere, so the ranks never differ; in float32 they overflow at 2e19. A step where one is
-not finite changes nothing but the loss scale. With several micro-batches to a step, it all
-happens once, with their mean.
+A step on N ranks: gradients of the scaled loss, mean over the ranks, check that all are finite,
+division by the scale, clipping by the global norm, update. The check is made on the norms of the
+averaged gradients and of batch norm's averaged statistics, which are the same on all ranks, so
+that these always agree; in float32 the norms overflow at 2e19. A step that fails the check changes
+only the loss scale. With several micro-batches per step, all of this happens once, on their mean.
 """
 from images.utils import accumulation_utils, cluster_utils
 from images.utils.loss_scale import FixedLossScale, get_loss_scale
@@ -17,9 +16,9 @@ class ReplicatedVarsOptimizer:
 
   Attributes:
     loss_scale: what images.utils.loss_scale.get_loss_scale() gave.
-    finite: scalar bool tensor, the verdict of a step; set by minimize().
-    complete: scalar bool tensor, whether a run of the training operation has ended a step,
-      which of several micro-batches the last one does; set by minimize().
+    finite: scalar bool tensor, whether the step passed the check; set by minimize().
+    complete: scalar bool tensor, whether this run of the training operation completed a step, as
+      the last of several micro-batches does; set by minimize().
   """
 
   def __init__(self, optimizer, clip_norm=None, *, accumulate_steps=1,

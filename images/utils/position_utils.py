@@ -1,10 +1,10 @@
-"""How far a run has read its training data, and what each rank reads from there on.
+"""How far a run has read its training data, and what each rank reads next.
 
-A position is a list of lists of ints: how many records each rank has taken. The last list is of the
-ranks of now. Those before it are of earlier launches, with other numbers of ranks, until the epochs
-that these have begun are read: what they have left, rank after rank, stands in one row, of which
-each rank of the next launch takes a piece. Thereafter the ranks share whole epochs again, at counts
-of records as if there had never been another number of ranks.
+A position is a list of lists of ints, one list per launch: how many records each rank has taken.
+The last list belongs to the current ranks. Earlier launches with another number of ranks stay
+listed until the epochs that they began are read to the end: their remaining records, rank after
+rank, form one sequence, of which each rank of the next launch takes a piece. Then the ranks share
+whole epochs again, with counts as if there had never been another number of ranks.
 """
 import collections
 import functools
@@ -14,22 +14,22 @@ import numpy as np
 
 from images.utils import share_utils
 
-# Of the records of an EpochShare, as they are shuffled, `take` behind the first `skip`.
+# `take` records after the first `skip` of the shuffled records of an EpochShare.
 Piece = collections.namedtuple('Piece', ['share', 'skip', 'take'])
 
 
 class Course:
-  """The way of a run through its training data, as pure functions of positions."""
+  """The order in which a run reads its training data, as pure functions of positions."""
 
   def __init__(self, counts, *, seed, fixed=False):
-    """The arguments are as of share_utils.epoch_share()."""
+    """See share_utils.epoch_share() for the arguments."""
     self._total, self._fixed = sum(counts), fixed
-    # What earlier launches have left is looked through for each of their ranks.
+    # The remainders of earlier launches ask for the share of each of their ranks.
     self._share = functools.lru_cache(4096)(functools.partial(
         share_utils.epoch_share, counts=counts, seed=seed, fixed=fixed))
 
   def for_ranks(self, position, size):
-    """Return the position from which `size` ranks go on where a run is at `position`.
+    """Return the position from which `size` ranks continue a run that is at `position`.
 
     Args:
       position: a position, [] for a new run.

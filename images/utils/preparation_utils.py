@@ -1,9 +1,8 @@
-"""Records to images, a group at a time: what cannot be decoded is named, counted and left out.
+"""Records to images, a group at a time; undecodable images are named, counted and left out.
 
-An element here is a dict with 'image', 'label' and 'kept', the numbers within the group, of
-the images that could be decoded; 'place', of all records of the group; 'bad', how many could
-not be decoded; and from count_bad() on 'skipped', how many in all so far, and 'allowed', how many
-may be by then.
+An element is a dict with 'image', 'label' and 'kept' (the index within the group) of the images
+that could be decoded; 'place' of all records of the group; 'bad', how many could not be decoded;
+and from count_bad() on 'skipped', how many so far in total, and 'allowed', how many may be by then.
 """
 import sys
 
@@ -37,7 +36,8 @@ def preparer(parse_fn, preprocessing_fn, *, image_size, num_classes, seed, label
     paths, numbers, records = origins
     every = tf.range(tf.size(places))
     group = tf.data.Dataset.from_tensors((every, places, records))
-    # The graph has no try: the group that fails is left out, and the first element is the second's.
+    # A graph has no try: if the whole group fails, it is dropped, and the one-by-one result comes
+    # first.
     tries = group.map(all_at_once).ignore_errors().concatenate(group.map(one_by_one))
     image, label, kept = tries.take(1).get_single_element()
     label = tf.cast(label, tf.int64) - labels_offset

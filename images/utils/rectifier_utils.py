@@ -16,14 +16,14 @@ _BITS_OF_6 = np.array(6, tf.bfloat16.as_numpy_dtype).view(np.int16)
 
 @tf.custom_gradient
 def relu(inputs):
-  """Return tf.nn.relu() of bfloat16 `inputs`, but zero for what is negative and not a number."""
+  """Return tf.nn.relu() of bfloat16 `inputs`, except that a NaN with its sign bit set becomes 0."""
   output = tf.bitcast(tf.nn.relu(tf.bitcast(inputs, tf.int16)), tf.bfloat16)
   return output, functools.partial(_where_positive, output)
 
 
 @tf.custom_gradient
 def relu6(inputs):
-  """Return tf.nn.relu6() of bfloat16 `inputs`, but 0 or 6 for what is not a number."""
+  """Return tf.nn.relu6() of bfloat16 `inputs`, except that a NaN becomes 0 or 6."""
   bits = tf.raw_ops.ClipByValue(t=tf.bitcast(inputs, tf.int16), clip_value_min=np.int16(0),
                                 clip_value_max=_BITS_OF_6)
   output = tf.bitcast(bits, tf.bfloat16)

@@ -19,7 +19,7 @@ RECORD = 'run.json'
 
 
 def open_run_dir(output_dir, *, model_name, dataset_name):
-  """Return the run's directory, the same on every rank, made and found writable by the chief.
+  """Return the run's directory, the same on every rank; the chief makes it and checks it.
 
   Args:
     output_dir: string, or None for a new directory under runs/.
@@ -27,7 +27,7 @@ def open_run_dir(output_dir, *, model_name, dataset_name):
 
   Raises:
     OSError: the directory cannot be written.
-    ValueError: no checkpoint could be found in it.
+    ValueError: the path has *, ?, [ or \\ in it, which TensorFlow takes for a pattern.
   """
   if not output_dir and cluster_utils.is_chief():
     now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')

@@ -1,10 +1,10 @@
-"""Ends a process that waits too long, for others or in a step, and names the rank that hangs.
+"""Ends a process that waits too long, for other ranks or within a step, and names the culprit.
 
-A rank that is frozen, or whose machine is cut off, leaves the others waiting within a collective
-operation that nothing interrupts, so they end without clean-up; what is saved is whole. A machine
-that is out of reach is not waited for as long as a rank that may just be slow. Horovod's own
-check is made by rank 0 and of operations that have not begun: it sees neither a rank 0 that hangs
-nor what hangs within an operation.
+A rank that is frozen, or whose machine is cut off, leaves the others waiting in a collective
+operation that nothing can interrupt, so they exit without cleaning up; saved files are complete. A
+rank that may just be slow gets more time than a machine that cannot be reached. Horovod's own
+stall check runs on rank 0 and looks at operations that have not begun: it misses a rank 0 that
+hangs, and whatever hangs within an operation.
 """
 import atexit
 import contextlib
@@ -20,29 +20,29 @@ from images.utils.tf1 import tf
 
 EXIT_STALLED = 70  # As in sysexits.h: an internal error.
 
-# A rank goes on answering for a while, lest the others, which find out at about the same time,
-# take it for the one that hangs.
+# A rank that is about to exit keeps answering for a while; otherwise the others, which notice at
+# about the same time, would take it for the one that hangs.
 _LINGER_SECS = 4.0
 
-# After how many seconds without progress to look whether all machines can be reached, and for how
-# many more one has to be out of reach.
+# After how many seconds without progress to check that all machines can be reached, and for how
+# many more seconds one has to be unreachable.
 _LOST_SECS = 20.0
 
-# For how long to look at what is saved: the file system may hang as well.
+# How long to look for saved checkpoints: the file system may hang as well.
 _LOOK_SECS = 5.0
 
 
 class _Watch:
-  """How far this process has come, and a thread that ends it where it waits too long.
+  """The progress of this process, and a thread that ends it if it waits too long.
 
   Attributes:
-    describe: while the process waits, a function that says in words what is safe; else None.
+    describe: while the process is watched, a function that says what is saved; else None.
   """
 
   def __init__(self):
     self.describe = None
     self._reached, self._moved = 0, time.monotonic()
-    self._lost_since = self._ending = None  # Times; the latter of the last move before the end.
+    self._lost_since = self._ending = None  # Times; _ending is that of the last heartbeat.
 
   def pass_milestone(self):
     self._reached += 1
@@ -52,8 +52,8 @@ class _Watch:
     self._moved = time.monotonic()
 
   def exit(self):
-    """Watch the end of the process, unless it is being ended."""
-    if self._ending == self._moved:  # What fails as another rank ends is not the reason.
+    """Watch the exit of the process, unless the watch itself is ending it."""
+    if self._ending == self._moved:  # Errors caused by the exit of another rank are not the reason.
       os._exit(EXIT_STALLED)
     self.pass_milestone()
     self.describe = lambda: 'its work is done'
@@ -73,7 +73,7 @@ class _Watch:
       self._sleep(min(1.0, self._limit / 10))
       if self._stalled():
         states = self._roll_call.ask()
-        # A rank that still moves is waited for: it may have more to do, or a slower machine.
+        # Wait for a rank that still makes progress: it may have more to do, or a slower machine.
         if self._stalled() and all(age > self._limit for _, age in states.values()):
           self._end(states, f'for {self._limit:g} s, the limit of --stall_limit_secs')
       elif self._has_lost():
@@ -82,7 +82,7 @@ class _Watch:
           self._end(states, f'for {waited:.0f} s, and a machine is out of reach')
 
   def _sleep(self, seconds):
-    """Sleep; what it takes longer, as this process stood still, is not a wait for others."""
+    """Sleep; do not count time in which this process itself was suspended."""
     begun = time.monotonic()
     time.sleep(seconds)
     stood_still = max(0, time.monotonic() - begun - seconds)
@@ -95,7 +95,7 @@ class _Watch:
     return self.describe is not None and waited > (self._limit if limit is None else limit)
 
   def _has_lost(self):
-    """Return whether, while this process waits, a machine has been out of reach for long."""
+    """Return whether this process waits and a machine has been unreachable for too long."""
     limit = min(_LOST_SECS, self._limit / 4)
     if not self._stalled(limit) or not self._roll_call.has_lost():
       self._lost_since = None
@@ -104,7 +104,7 @@ class _Watch:
     return time.monotonic() - self._lost_since > limit
 
   def _end(self, states, reason):
-    """End the process, unless it moves after all while it answers the others."""
+    """End the process, unless it makes progress after all while it lingers."""
     self._ending = self._moved
     try:
       late = self._roll_call.late(states) or (
@@ -122,7 +122,7 @@ class _Watch:
                         self._roll_call.place.host)
 
   def _described(self):
-    """Return what is safe, or why that cannot be told: nothing may hide what has stalled."""
+    """Return what describe() says, or why it says nothing: no error may hide the stall."""
     words = ['what is saved could not be looked at (no answer)']
 
     def look():
@@ -141,10 +141,10 @@ _watch = _Watch()  # That of this process; it ends nothing before start().
 
 
 def start(limit_secs, rank=0):
-  """Watch this process from now on; all ranks do so at the same place.
+  """Watch this process from now on; every rank calls this at the same place.
 
   Args:
-    limit_secs: number, seconds that it may wait while no rank moves.
+    limit_secs: number, seconds that the process may wait while no rank makes progress.
     rank: int, its number.
 
   Returns:
@@ -156,21 +156,21 @@ def start(limit_secs, rank=0):
 
 
 def watch_exit():
-  """Watch the end of the process too, where Horovod waits for all ranks; call once it is there.
+  """Watch the exit of the process too, when Horovod waits for all ranks.
 
-  What is registered last is called first.
+  Call it after hvd.init(): exit handlers run in reverse order of their registration.
   """
   atexit.register(lambda: _watch.exit())
 
 
 @contextlib.contextmanager
 def watched(describe=lambda: 'the same command goes on from the newest checkpoint, if any'):
-  """Watch what the context holds; all ranks enter and leave it at the same places.
+  """Watch the code in the context, which all ranks enter and leave at the same places.
 
-  A rank that an exception takes out of it has come no further than the others.
+  Leaving it by an exception is no milestone.
 
   Args:
-    describe: function that says in words what is safe if the process is ended.
+    describe: function that says what is saved, for the message if the process is ended.
   """
   outer = _watch.describe
   _watch.pass_milestone()
@@ -183,17 +183,17 @@ def watched(describe=lambda: 'the same command goes on from the newest checkpoin
 
 
 def pass_milestone():
-  """Tell the watch that this rank has come to a place at which each rank comes by."""
+  """Record a milestone that every rank passes."""
   _watch.pass_milestone()
 
 
 def heartbeat():
-  """Tell the watch, and the other ranks that wait for this one, that it gets on with its work."""
+  """Record that this rank is making progress, for the watch and for the ranks waiting for it."""
   _watch.heartbeat()
 
 
 class MilestoneHook(tf.train.SessionRunHook):
-  """Tells the watch of the beginning and the end of each run of a session."""
+  """Makes the beginning and the end of each run of a session a milestone."""
 
   def before_run(self, run_context):
     _watch.pass_milestone()
