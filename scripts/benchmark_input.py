@@ -45,7 +45,7 @@ def main(argv):
   for _ in range(flags.FLAGS.rounds):
     for name in random.sample(list(speeds), len(speeds)):
       speeds[name].append(in_new_process(measure, name, sys.argv))
-  report(speeds)
+  print_table(speeds)
 
 
 def check_photos():
@@ -161,7 +161,7 @@ PIPELINES = {
 }
 
 
-def report(speeds):
+def print_table(speeds):
   """Print median and spread of the images/s of each, and how they compare."""
   medians = {name: statistics.median(found) for name, found in speeds.items()}
   print('| what | images/s | lowest to highest | of the limit | of the whole way |')

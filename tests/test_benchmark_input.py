@@ -67,7 +67,7 @@ def test_turns_are_in_drawn_order(monkeypatch):
   monkeypatch.setattr(script, 'random', types.SimpleNamespace(
       sample=lambda _, count: next(drawn)[:count]))
   monkeypatch.setattr(script, 'in_new_process', in_new_process)
-  monkeypatch.setattr(script, 'report', seen.append)
+  monkeypatch.setattr(script, 'print_table', seen.append)
   script.main(['benchmark_input'])
   assert turns == sum(orders, [])
   assert seen == [{'pipeline': [1, 8], 'cached': [2, 7], 'limit': [3, 6], 'whole': [4, 5]}]

@@ -285,27 +285,32 @@ def test_nothing_is_left_to_do(lenet, data, caplog):
   assert 'has reached step 5 of 5, nothing is left to do: raise --num_epochs' in caplog.text
 
 
-def test_unusual_values(tmp_path, monkeypatch, caplog):
-  # A batch larger than the data set, one class, no hooks, and paths with a space.
+def test_a_batch_larger_than_the_data_set_one_class_and_paths_with_spaces(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   command_line.write_dataset(tmp_path / 'my data', train=1, test=1)
-  caplog.set_level('INFO', 'absl')
-  values = {'dataset_dir': 'my data', 'num_classes': 1, 'output_dir': 'my run', 'stop_at_step': 2}
-  command_line.main(**values, batch_size=7, num_epochs=20)
-  command_line.main(**values, task_type='evaluate', batch_size=7)
+  values = {'dataset_dir': 'my data', 'num_classes': 1, 'output_dir': 'my run', 'batch_size': 7}
+  command_line.main(**values, stop_at_step=2, num_epochs=20)
+  command_line.main(**values, task_type='evaluate')
   assert json.loads((tmp_path / 'my run' / 'evaluation.json').read_text())['top_1'] == 1
-  command_line.main(**{**values, 'output_dir': 'no hooks'}, hooks='')
-  assert 'done, without a checkpoint: --hooks has no CheckpointSaverHook' in caplog.text
-  caplog.clear()
-  command_line.main(**{**values, 'stop_at_step': 3}, hooks='')  # Goes on, and saves nothing.
-  assert 'done, without a checkpoint' in caplog.text
-  assert 'stopped at step' not in caplog.text
-  (tmp_path / 'runs').mkdir()
-  with pytest.raises(ValueError, match='unknown model'):
-    command_line.main(dataset_dir='my data', model_name='lanet', num_classes=1)
-  with pytest.raises(ValueError, match='unknown hook'):
-    command_line.main(dataset_dir='my data', hooks='LogingTensorHook', num_classes=1)
-  assert not list((tmp_path / 'runs').iterdir())
+
+
+def test_a_run_without_hooks_says_that_nothing_is_saved(lenet, data, tmp_path, caplog):
+  shutil.copytree(lenet[0], tmp_path / 'resumed')
+  for output_dir, stop_at_step in (('new', 1), ('resumed', STEPS + 1)):
+    caplog.clear()
+    command_line.main(dataset_dir=data, output_dir=tmp_path / output_dir, hooks='',
+                      stop_at_step=stop_at_step)
+    assert 'done, without a checkpoint: --hooks has no CheckpointSaverHook' in caplog.text
+    assert 'stopped at step' not in caplog.text
+
+
+@pytest.mark.parametrize(('values', 'words'), [
+    ({'model_name': 'lanet'}, 'unknown model'), ({'hooks': 'LogingTensorHook'}, 'unknown hook')])
+def test_a_misspelled_name_makes_no_directory(data, tmp_path, monkeypatch, values, words):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(ValueError, match=words):
+    command_line.main(dataset_dir=data, **values)
+  assert os.listdir(tmp_path) == []
 
 
 def test_what_ranks_must_agree_on(data, tmp_path, monkeypatch):

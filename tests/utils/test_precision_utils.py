@@ -135,6 +135,15 @@ def test_a_checkpoint_is_float32_and_serves_either(tmp_path):
       np.testing.assert_array_equal(value, expected)
 
 
+def test_losses_of_two_dtypes_are_summed_in_float32():
+  with tf.Graph().as_default(), tf.Session() as session:
+    assert session.run(precision_utils.regularization_loss()) == 0
+    for dtype in (tf.float32, tf.bfloat16):
+      tf.losses.add_loss(tf.constant(0.5, dtype), tf.GraphKeys.REGULARIZATION_LOSSES)
+    loss = precision_utils.regularization_loss()
+    assert (loss.dtype, session.run(loss)) == (tf.float32, 1)
+
+
 def test_batch_norm_averages_are_float32():
   def network_fn(images):
     return slim.batch_norm(images, is_training=True, scale=True, decay=0.75), {}
