@@ -1,4 +1,4 @@
-"""Packaging of FastNN; README.md says with which versions of these ranges the tests were run."""
+"""Packaging of FastNN; README.md says which versions in these ranges were tested."""
 import setuptools
 
 TENSORFLOW = '>=2.16,<2.19'  # Horovod 0.28.1 does not build against later ones.
@@ -13,13 +13,13 @@ setuptools.setup(
     python_requires='>=3.9,<3.13',
     install_requires=[
         'tensorflow' + TENSORFLOW,
-        'tf_keras' + TENSORFLOW,  # Asks for the tensorflow of its own minor version.
+        'tf_keras' + TENSORFLOW,  # Requires tensorflow of the same minor version.
         'tf-slim>=1.1.0,<1.2',
         'numpy>=1.23,<2.1',
         'absl-py>=1.4',
     ],
     extras_require={
-        # Builds from source against the TensorFlow that is installed: see README.md.
+        # Built from source against the installed TensorFlow: see README.md.
         'horovod': ['horovod==0.28.1'],
         # Converting images to TFRecords.
         'convert': ['pillow>=10.1', 'scikit-learn>=1.1'],

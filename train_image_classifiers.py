@@ -3,9 +3,9 @@
 One process:      python train_image_classifiers.py --enable_paisoar=False --flags...
 Two on this host: horovodrun -np 2 python train_image_classifiers.py --flags...
 
-This file is the wiring, and the only reader of the flags: a network, a preprocessing and
-a data set meet in loss_fn; PAISoar's optimizer turns the loss into train_op; and a
-MonitoredTrainingSession runs it under the hooks.
+This file wires the parts together, and only this file reads the flags: loss_fn combines a
+network, a preprocessing and a data set; PAISoar's optimizer turns the loss into train_op; and a
+MonitoredTrainingSession runs train_op with the hooks.
 """
 import collections
 import math
@@ -18,7 +18,7 @@ import flags
 from images.utils import process_utils
 
 if __name__ == '__main__':
-  process_utils.number_lines()  # Before TensorFlow is loaded, which writes lines at once.
+  process_utils.number_lines()  # Before TensorFlow is loaded, as loading it writes lines.
   process_utils.leave_at_signal()
 
 from images.datasets import dataset_factory
@@ -50,32 +50,32 @@ from images.utils.tf1 import tf
 
 FLAGS = flags.flags.FLAGS
 
-# The flags of the checkpoint that a finetune loads.
+# The flags that choose the checkpoint of a finetune run, and what is loaded from it.
 LOADING = ['model_dir', 'ckpt_file_name', 'checkpoint_exclude_scopes', 'restore_moving_averages',
            'use_ema_weights']
 
-# In the directory of a finetune: what it has loaded.
+# The file in the directory of a finetune run that lists what was loaded.
 FINETUNE_RECORD = 'finetune.json'
 
 # What a training run needs to know before its graph is built.
 Plan = collections.namedtuple('Plan', [
     'output_dir',    # string
-    'checkpoint',    # path of the checkpoint to go on from, or None
+    'checkpoint',    # path of the checkpoint to resume from, or None
     'first_step',    # its global step, or 0
-    'images_trained',  # on all ranks up to first_step
+    'images_trained',  # by all ranks up to first_step
     'position',      # in the training data at first_step, see position_utils
     'data_sources',  # the training files
     'num_samples',   # images in an epoch
     'learning_rate',  # before warm-up and decay
-    'global_batch',  # images in a step over all ranks
+    'global_batch',  # images per step over all ranks
     'ahead',         # images_trained in steps of this global batch, minus first_step; a float
     'total_steps',   # the global step at which training ends
-    'dtype',         # what the network computes in
+    'dtype',         # the dtype that the network computes in
 ])
 
 
 def train():
-  """Pretrain or finetune; a run whose directory holds a checkpoint goes on from it."""
+  """Pretrain or finetune; resume from the newest checkpoint in the run directory, if any."""
   plan = make_plan()
   if plan.first_step >= plan.total_steps:
     limit = 'stop_at_step' if plan.total_steps == FLAGS.stop_at_step else 'num_epochs'
@@ -115,19 +115,23 @@ def train():
 def build_training(plan, global_step):
   """Build the graph of a training step.
 
+  Args:
+    plan: Plan.
+    global_step: scalar integer variable.
+
   Returns:
-    train_op: the operation that makes a step.
-    tensors: dict of what the hooks log and watch, as hooks_utils describes it.
+    train_op: the operation that runs a training step.
+    tensors: dict of the tensors that the hooks log and watch, see hooks_utils.
   """
   network_fn, preprocessing_fn, image_size = get_network_and_preprocessing(plan.dtype)
   dataset_iterator = get_dataset_iterator(plan, preprocessing_fn, image_size)
   metrics = {}
 
   def loss_fn():
-    """Return the loss; what else is worth knowing leaves through `metrics`."""
+    """Return the loss, a scalar tensor, and put the accuracy of the batch into `metrics`."""
     with tf.device('/cpu:0'):
       images, labels = dataset_iterator.get_next()
-      # What dropout keeps is a function of the batch, so that a run can be resumed exactly.
+      # The batch determines what dropout keeps, so that a run can be resumed exactly.
       seed = tf.stack([FLAGS.seed, dataset_iterator.place])
     logits, end_points = network_fn(images, seed=seed)
     loss = tf.losses.sparse_softmax_cross_entropy(
@@ -147,7 +151,7 @@ def build_training(plan, global_step):
       moving_average_decay=FLAGS.moving_average_decay)
   with gradient_utils.fast_gradients():
     loss = opt.compute_loss(loss_fn, loss_scale=FLAGS.loss_scale)
-  # Before the optimizer, whose moving averages begin where the variables do.
+  # Before the optimizer, whose moving averages start from the initial values of the variables.
   if FLAGS.task_type == 'finetune' and plan.checkpoint is None and cluster_utils.is_chief():
     load_finetune_checkpoint(plan)
   trained = misc_utils.scope_variables(FLAGS.trainable_scopes)
@@ -165,7 +169,7 @@ def build_training(plan, global_step):
 
 def make_plan():
   """Return the Plan of the run; every rank makes the same one."""
-  get_network_and_preprocessing(tf.float32)  # Report misspelled names before making anything.
+  get_network_and_preprocessing(tf.float32)  # Report misspelled names before creating anything.
   hooks_utils.get_builders(FLAGS.hooks)
   check_loading()
   data_sources = dataset_factory.get_data_sources(FLAGS.dataset_name, FLAGS.dataset_dir,
@@ -195,7 +199,13 @@ def make_plan():
 
 
 def check_loading():
-  """Raise an error where a new finetune has no checkpoint to load, or a pretraining has one."""
+  """Check that finetuning has a checkpoint to load, and that pretraining is given none.
+
+  Raises:
+    ValueError: finetuning without --model_dir or --ckpt_file_name, or pretraining with a flag of
+      LOADING.
+    FileNotFoundError: a new finetune run's checkpoint does not exist.
+  """
   if FLAGS.task_type == 'finetune':
     for name in ('model_dir', 'ckpt_file_name'):
       if not FLAGS[name].value:
@@ -211,15 +221,16 @@ def check_loading():
 
 
 def get_dtype():
-  """Return what the network computes in for the flags; call once, as it may warn."""
+  """Return the dtype that the network computes in for the flags; call once, as it may warn."""
   return precision_utils.compute_dtype(FLAGS.use_fp16, FLAGS.half_dtype)
 
 
 def get_network_and_preprocessing(dtype):
   """Return (network_fn, preprocessing_fn, image size in pixels) for the flags.
 
-  network_fn computes in `dtype`. It takes the images of preprocessing_fn, whose last arithmetic
-  is left to the device where it can be.
+  network_fn computes in `dtype`. It takes the images that preprocessing_fn returns. If the
+  preprocessing ends in arithmetic on each pixel, network_fn does that part, on the device: see
+  preprocessing_factory.get_halves().
   """
   is_training = FLAGS.task_type in ['pretrain', 'finetune']
   network_fn = model_factory.get_network_fn(
@@ -293,7 +304,7 @@ def get_hooks(plan, tensors):
 
 
 def load_finetune_checkpoint(plan):
-  """Let the network's variables start from the checkpoint that the flags name."""
+  """Initialize the network's variables from the checkpoint of the flags; record what is loaded."""
   path = checkpoint_utils.checkpoint_path(FLAGS.model_dir, FLAGS.ckpt_file_name)
   loaded, left_out = misc_utils.load_checkpoint(
       tf.model_variables(), path,
@@ -320,7 +331,7 @@ def check_variables():
 
 def report_start(plan):
   """Log what is about to run."""
-  hosts = cluster_utils.hosts()  # All ranks take part.
+  hosts = cluster_utils.hosts()  # Every rank has to call it.
   if not cluster_utils.is_chief():
     return
   logging.info('%s %s on %s: %d images in %d files', FLAGS.task_type, FLAGS.model_name,
@@ -342,7 +353,7 @@ def report_start(plan):
 
 
 def warn_of_flags(plan):
-  """Log which flags do less than one may expect of them."""
+  """Log a warning for each flag that may not do what the user expects."""
   hooks = hooks_utils.get_builders(FLAGS.hooks)
   decays = FLAGS.learning_rate_decay_type != 'fixed'
   has_loaded = tf.io.gfile.exists(os.path.join(plan.output_dir, FINETUNE_RECORD))
@@ -372,7 +383,7 @@ def warn_of_flags(plan):
 
 
 def rate_in_words(plan):
-  """Return the learning rate, and that of the first step where warm-up or decay make it another."""
+  """Return the learning rate as text, with that of the first step if this differs."""
   with tf.Graph().as_default(), tf.Session(config=get_session_config()) as session:
     first = session.run(get_learning_rate(plan, tf.constant(plan.first_step)))
   base = f'{plan.learning_rate:g}'
@@ -385,12 +396,12 @@ def own_flags():
 
 
 def own_values():
-  """Return the values of the flags of this project, a dict by their names."""
+  """Return the values of the flags of this project, a dict keyed by flag name."""
   return {flag.name: flag.value for flag in own_flags()}
 
 
 def record_start(plan):
-  """Write the record of the run, unless its checkpoint does not fit the graph."""
+  """Check that the checkpoint to resume from fits the graph, then write the record of the run."""
   if not cluster_utils.is_chief():
     return
   if plan.checkpoint:
@@ -400,7 +411,7 @@ def record_start(plan):
 
 
 def report_end(plan):
-  """Log where the run has put its results, and update its record."""
+  """Log the last step and checkpoint of the run, and update its record."""
   if not cluster_utils.is_chief():
     return
   checkpoint, step, *_ = resume_utils.newest_checkpoint(plan.output_dir)
@@ -424,13 +435,13 @@ def write_record(plan, step):
 
 
 def records_of_files(plan):
-  """Return the numbers of records of the training files, a dict by their paths."""
+  """Return the number of records in each training file, a dict keyed by path."""
   return dict(zip(plan.data_sources.files, plan.data_sources.counts))
 
 
 def evaluate():
-  """Measure top-1 and top-5 accuracy of a checkpoint, each image once over all ranks."""
-  # Not each rank its own: the newest checkpoint may be another a moment later, or elsewhere.
+  """Measure top-1 and top-5 accuracy of a checkpoint; the ranks share the images, each once."""
+  # The chief decides: other ranks may see another newest checkpoint, later or on another host.
   path, output_dir = cluster_utils.broadcast_object(
       get_checkpoint() if cluster_utils.is_chief() else None)
   data_sources = dataset_factory.get_data_sources(
@@ -464,7 +475,7 @@ def evaluate():
 
 
 def predict():
-  """Print the likeliest classes of image files."""
+  """Print the most likely classes of each image file."""
   if not cluster_utils.is_chief():
     return  # One rank is enough.
   path, output_dir = get_checkpoint()
@@ -512,7 +523,7 @@ def export():
 
 
 def get_checkpoint():
-  """Return the checkpoint to evaluate, and the directory where its results belong."""
+  """Return (path of the checkpoint to use, directory for the results)."""
   model_dir = FLAGS.model_dir or FLAGS.output_dir
   if not model_dir:
     raise ValueError(f'--task_type={FLAGS.task_type} needs --output_dir, the directory of a run, '
@@ -520,7 +531,7 @@ def get_checkpoint():
   path = checkpoint_utils.checkpoint_path(
       model_dir, FLAGS.ckpt_file_name, '--model_dir' if FLAGS.model_dir else '--output_dir')
   output_dir = FLAGS.output_dir or model_dir
-  if FLAGS.task_type != 'predict':  # It prints its results.
+  if FLAGS.task_type != 'predict':  # Predictions are only printed.
     file_utils.make_writable(output_dir)
   run_utils.warn_of_changes(os.path.dirname(path), {name: FLAGS[name].value for name in (
       'model_name', 'num_classes', 'labels_offset', 'preprocessing_name', 'train_image_size')})
@@ -534,7 +545,7 @@ def get_session_config(is_training=False):
 
 
 def get_session_options():
-  """Return how a session loads a checkpoint to use, as keyword arguments."""
+  """Return keyword arguments for the functions that run a checkpoint in a session."""
   return {'config': get_session_config(),
           'use_ema_weights': FLAGS.use_ema_weights}
 
@@ -554,7 +565,7 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'unexpected arguments {argv[1:]}: flags start with --, and values with '
                          'spaces need quotes')
-  # TensorFlow's own warnings tell of deprecations inside of it, which no user can mend.
+  # TensorFlow warns of deprecations within its own code, which users cannot fix.
   tf.logging.set_verbosity(tf.logging.ERROR)
   if FLAGS['verbosity'].using_default_value:
     logging.set_verbosity(logging.INFO)

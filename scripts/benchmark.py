@@ -4,13 +4,13 @@
   python scripts/benchmark.py --peers --precisions=float32,half --batch_size=16
   python scripts/benchmark.py --before=../clone_of_an_earlier_commit --rounds=40 --steps=1
 
-Each measurement is a training run of train_image_classifiers.py in processes of its own,
-every rank on cores of its own, and its speed what the log of that run says. Efficiency
-compares N ranks with N times one rank on as many cores. With --peers, resnet_v1_50 is trained
-by tf_keras and, where it is installed, PyTorch as well; with --before, each network by the code of
-another clone. What is compared takes turns of a few seconds, and a ratio is the median of those of
-each round. Times depend on the machine and what else it does: compare the numbers of one run of
-this script only.
+Each measurement is a training run of train_image_classifiers.py in its own processes, on
+--cores_per_rank cores for each rank, and its speed is read from the log of that run. Efficiency is
+the speed of N ranks divided by N times the speed of one rank with as many cores per rank. With
+--peers, resnet_v1_50 is also trained by tf_keras and, if it is installed, PyTorch; with --before,
+each network is also trained by the code of another clone. The runs that are compared take turns of
+a few seconds, and a ratio is the median of the ratios of all rounds. Times depend on the machine
+and its other load: only compare numbers from the same run of this script.
 """
 import functools
 import importlib.util
@@ -33,7 +33,7 @@ FLAGS = flags.FLAGS
 PRECISIONS = {'float32': '--use_fp16=False', 'half': '--use_fp16=True',
               'bfloat16': '--half_dtype=bfloat16', 'float16': '--half_dtype=float16'}
 
-# --peer of scripts/peers.py -> the package that it needs, and what it is called.
+# --peer of scripts/peers.py -> (the package that it needs, its name in the table).
 PEERS = {'keras': ('tf_keras', 'tf_keras, fit'), 'torch': ('torch', 'PyTorch, channels last'),
          'product': ('tensorflow', 'limit of a matrix product')}
 
@@ -91,7 +91,7 @@ def command(model, ranks, precision, output_dir, cores, *more, clone=None):
 
 
 def launcher(ranks):
-  """Return the words that start several ranks of the command behind them."""
+  """Return the words of a launcher, which start several ranks of the command after them."""
   if not (suits_mpi() if FLAGS.mpi is None else FLAGS.mpi):
     return ['horovodrun', '--gloo', '-np', str(ranks)]
   as_root = ['--allow-run-as-root'] if os.getuid() == 0 else []
@@ -101,7 +101,7 @@ def launcher(ranks):
 
 @functools.cache
 def suits_mpi():
-  """Return whether launch_local.sh would take mpirun here."""
+  """Return whether launch_local.sh would use mpirun here."""
   return holds('suits_mpi')
 
 
@@ -111,13 +111,13 @@ def has_gpus():
 
 
 def holds(condition):
-  """Return whether a condition in the words of launch_env.sh is true."""
+  """Return whether a bash condition, which may call functions of launch_env.sh, is true."""
   check = ['bash', '-c', f'source "$0"; {condition}', str(ROOT / 'scripts' / 'launch_env.sh')]
   return subprocess.run(check, check=False).returncode == 0
 
 
 def peer_command(peer, precision, cores):
-  """Return the command that trains ResNet-50 with another library, without end."""
+  """Return the command that trains ResNet-50 endlessly with another library."""
   return bound([
       sys.executable, str(ROOT / 'scripts' / 'peers.py'), f'--peer={peer}',
       f'--half={precision != "float32"}', f'--batch_size={FLAGS.batch_size}',
@@ -125,7 +125,7 @@ def peer_command(peer, precision, cores):
 
 
 def bound(words, cores):
-  """Return a command that runs on as many cores; those of all ranks they share, as in a run."""
+  """Return a command that runs on `cores` cores; several ranks share all of them, as in a run."""
   own = ','.join(str(core) for core in sorted(os.sched_getaffinity(0))[:cores])
   return ['taskset', '-c', own, *words]
 
@@ -136,12 +136,12 @@ def measure(model, ranks, cores):
   Args:
     model: string.
     ranks: list of ints.
-    cores: int, of each rank.
+    cores: int, cores of each rank.
 
   Returns:
-    List of dicts with 'images_per_second', those of each round over all ranks, 'efficiency',
-    which is None unless one rank is measured too, and 'of_float32', the speed as a multiple
-    of that in float32, which is None unless that is.
+    List of dicts with the settings, 'images_per_second' (list of floats, of all ranks together,
+    one per round), 'efficiency' (None unless one rank is also measured) and 'of_float32' (the
+    speed as a multiple of that in float32; None unless float32 is also measured).
   """
   cases = list(itertools.product(FLAGS.precisions, ranks))
   with tempfile.TemporaryDirectory() as runs:
@@ -156,11 +156,11 @@ def measure(model, ranks, cores):
 
 
 def ratio(speeds, ours, theirs, times=1):
-  """Return how many times as fast one is as some times another, the median of all rounds.
+  """Return the median over all rounds of our speed divided by `times` their speed.
 
   Args:
     speeds: what turns.take() returned.
-    ours, theirs: keys; the ratio is None where theirs is not there.
+    ours, theirs: keys of `speeds`; the ratio is None if `theirs` is missing there.
     times: number.
   """
   if theirs not in speeds:
@@ -172,7 +172,7 @@ def ratio(speeds, ours, theirs, times=1):
 def compare_peers(cores):
   """Print how fast resnet_v1_50 trains here and with each peer, and the ratios.
 
-  Half precision is bfloat16 for all, also where a processor is slower with it.
+  Half precision is bfloat16 for all libraries, even on a CPU that is slower with it.
   """
   if has_gpus():
     raise app.UsageError('--peers compares libraries on a processor: hide the GPUs '

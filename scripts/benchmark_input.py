@@ -2,17 +2,17 @@
 
   python scripts/benchmark_input.py --dataset_name=flowers --dataset_dir=/tmp/data/flowers
 
-Four pipelines make batches of the same photos with as many threads, nothing trains:
+Four pipelines make batches of the same photos with the same number of threads; nothing is trained:
 
-  pipeline    the training input of this project: files, shuffling, VGG preprocessing but for
+  pipeline    the training input of this project: files, shuffling, VGG preprocessing except for
               the mean, which the device subtracts
   cached      the same with --datasets_use_caching: files are read once
-  limit       nothing but decoding a random crop of a JPEG in memory, and resizing it
-  whole       files and shuffling, decoding all of a photo, resizing all of it, cropping, mirroring
+  limit       only decoding a random crop of a JPEG in memory, and resizing it
+  whole       files, shuffling, decoding and resizing whole photos, cropping, mirroring, minus mean
 
-They take turns, a few seconds each, in an order drawn for each round, so that what else the
-machine does hits them alike. Each turn is a process of its own, started anew: none is left the
-memory of another, and a process is faster or slower than the next for as long as it lives.
+They take turns of a few seconds, in a new random order in each round, so that other load on the
+machine affects them alike. Each turn is a new process, which inherits no memory from another;
+besides, a process may be faster or slower than others for as long as it lives.
 """
 import functools
 import multiprocessing
@@ -32,7 +32,7 @@ from images.preprocessing import image_ops, preprocessing_factory, vgg_preproces
 from images.utils import device_utils  # noqa: E402
 from images.utils.tf1 import tf  # noqa: E402
 
-# Seconds of a turn that do not count: caches fill, and memory is new.
+# Seconds at the start of a turn that do not count: caches fill, and memory is allocated.
 WARM_UP = 3
 
 
@@ -49,7 +49,7 @@ def main(argv):
 
 
 def check_photos():
-  """Raise ValueError where the data set has no JPEG, before processes wait for one."""
+  """Raise ValueError if the data set has no JPEG, before processes wait for one."""
   values = flags.FLAGS
   with tf.Graph().as_default(), tf.Session() as session:
     sources = dataset_factory.get_data_sources(values.dataset_name, values.dataset_dir)
@@ -62,7 +62,7 @@ def check_photos():
 
 
 def in_new_process(function, *arguments):
-  """Return what `function` returns in a process that is started for it."""
+  """Run `function` in a new process, and return its result."""
   context = multiprocessing.get_context('spawn')
   with futures.ProcessPoolExecutor(1, mp_context=context) as process:
     return process.submit(function, *arguments).result()
@@ -73,10 +73,10 @@ def measure(name, argv):
   define_flags()
   flags.FLAGS(argv)
   tf.logging.set_verbosity(tf.logging.ERROR)
-  device_utils.set_up(0, 1)  # As a run does, so that memory is kept from batch to batch.
+  device_utils.set_up(0, 1)  # As in a training run, so that memory is kept from batch to batch.
   sources = dataset_factory.get_data_sources(flags.FLAGS.dataset_name, flags.FLAGS.dataset_dir)
   with tf.Graph().as_default():
-    # A value of each image: their number alone TensorFlow would know without making any.
+    # One value of each image: TensorFlow could infer just their number without making any.
     batch = PIPELINES[name](sources)[:, 0, 0, 0]
     with tf.Session() as session:
       session.run([tf.global_variables_initializer(), tf.tables_initializer()])
@@ -85,7 +85,7 @@ def measure(name, argv):
 
 
 def fetch(session, batch, seconds):
-  """Return images/s of batches that are fetched for some seconds."""
+  """Fetch batches for some seconds, and return the images/s."""
   started, images = time.time(), 0
   while time.time() - started < seconds:
     images += len(session.run(batch))
@@ -93,7 +93,7 @@ def fetch(session, batch, seconds):
 
 
 def pipeline(sources, **options):
-  """Return a batch of the training input; `options` as of dataset_utils.training_iterator()."""
+  """Return a batch of the training input; for `options` see dataset_utils.training_iterator()."""
   values = flags.FLAGS
   return dataset_factory.get_dataset_iterator(
       values.dataset_name, values.image_size,
@@ -103,24 +103,24 @@ def pipeline(sources, **options):
 
 
 def in_memory(sources):
-  """Return the encoded photos, endlessly, read once."""
+  """Return an endless data set of the encoded photos, which are read once."""
   return encoded_photos(sources).cache().repeat()
 
 
 def from_files(sources):
-  """Return the encoded photos, endlessly, read and shuffled for each epoch."""
+  """Return an endless data set of the encoded photos, read and shuffled for each epoch."""
   return encoded_photos(sources).shuffle(1024).repeat()
 
 
 def encoded_photos(sources):
-  """Return the JPEGs of an epoch, scalar strings."""
+  """Return a data set of the JPEGs of one epoch, scalar strings."""
   parse = dataset_factory.datasets_map[flags.FLAGS.dataset_name].parse_fn
   dataset = tf.data.TFRecordDataset(sources.files).map(lambda record: parse(record)[0])
   return dataset.filter(tf.io.is_jpeg)
 
 
 def prepared(sources, *, read, prepare):
-  """Return a batch of the photos that `read` finds, after `prepare`."""
+  """Return a batch of the photos that `read` returns, each prepared by `prepare`."""
   values = flags.FLAGS
   dataset = read(sources).map(prepare, num_parallel_calls=8 * values.batch_size)
   options = tf.data.Options()
@@ -162,7 +162,7 @@ PIPELINES = {
 
 
 def print_table(speeds):
-  """Print median and spread of the images/s of each, and how they compare."""
+  """Print the median and spread of each pipeline's images/s, and how they compare."""
   medians = {name: statistics.median(found) for name, found in speeds.items()}
   print('| what | images/s | lowest to highest | of the limit | of the whole way |')
   print('| --- | --- | --- | --- | --- |')

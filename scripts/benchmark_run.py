@@ -1,17 +1,17 @@
-"""Measures what a training run costs beside its steps: its start, its memory, its input.
+"""Measures what a training run costs besides its steps: its start, its memory, its input.
 
   python scripts/benchmark_run.py --what=start --models=resnet_v1_50,nasnet_large
   python scripts/benchmark_run.py --what=memory
   python scripts/benchmark_run.py --what=input --dataset_dir=/tmp/data/flowers
 
 start     seconds from the command to the end of the first step, with a batch of one image,
-          against those of `import tensorflow` alone
-memory    the peak of a run, against that of the same step in a bare loop of TensorFlow
-input     images/s with photos that one core prepares while another trains, against random
-          images in memory with one core that trains
+          compared with those of `import tensorflow` alone
+memory    the peak memory of a run, compared with that of the same steps in a bare TensorFlow loop
+input     images/s with photos that one core prepares while another trains, compared with random
+          images in memory and one core that trains
 
-What is compared takes turns, in processes of its own: compare the ratios, not the times. Those of
-input are in memory all the time, and a turn is some steps long.
+The two that are compared take turns, in processes of their own: compare the ratios, not the times.
+The processes of input stay in memory, and a turn lasts some steps.
 """
 import os
 import pathlib
@@ -46,7 +46,7 @@ def define_flags():
 
 
 def train(model, steps, output_dir, *more):
-  """Return the command of a training run, float32, plain momentum."""
+  """Return the command of a training run in float32 with plain momentum, and `more` flags."""
   return [sys.executable, str(ROOT / 'train_image_classifiers.py'), '--enable_paisoar=False',
           f'--model_name={model}', '--use_fp16=False', f'--stop_at_step={steps}',
           '--log_loss_every_n_iters=2', '--optimizer=momentum', '--learning_rate=0.001',
@@ -72,7 +72,11 @@ def run(command, **environment):
 
 
 def first_step(command):
-  """Return the seconds until a training run says that it has made a step."""
+  """Run a training command; return the seconds until its log reports the first step.
+
+  Raises:
+    RuntimeError: it made no step; the message holds the end of its output.
+  """
   started, seconds, lines = time.time(), None, []
   with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                         text=True) as process:
@@ -86,7 +90,7 @@ def first_step(command):
 
 
 def start(model, folder):
-  """Return the seconds to the first step of each run, those of each import, unit and name."""
+  """Return (seconds to the first step of each run, seconds of each import, unit, name)."""
   ours, theirs = [], []
   for _ in range(FLAGS.rounds):
     with tempfile.TemporaryDirectory(dir=folder) as run_dir:
@@ -96,7 +100,7 @@ def start(model, folder):
 
 
 def memory(model, folder):
-  """Return the peaks of runs and those of the bare loop, in GB, unit and name."""
+  """Return (peaks of the runs in GB, peaks of the bare loop in GB, unit, name)."""
   ours, theirs = [], []
   for number in range(FLAGS.rounds):
     ours.append(run(train(model, FLAGS.steps, folder / str(number),
@@ -107,7 +111,7 @@ def memory(model, folder):
 
 
 def hidden_input(model, folder):
-  """Return the images/s on photos and those on random images, turn by turn, unit and name."""
+  """Return (images/s on photos in each turn, images/s on random images, unit, name)."""
   one_core = ['env', 'TF_NUM_INTRAOP_THREADS=1', 'TF_NUM_INTEROP_THREADS=1']
   common = [f'--batch_size={FLAGS.batch_size}', '--num_classes=1000', NO_CHECKPOINTS,
             f'--log_loss_every_n_iters={FLAGS.steps}', turns.ENDLESS]
@@ -124,7 +128,7 @@ MEASURES = {'start': start, 'memory': memory, 'input': hidden_input}
 
 
 def bare_loop(model):
-  """Train `model` with TensorFlow alone, on the one batch of mock data."""
+  """Train `model` in a plain TensorFlow loop on one batch of random images."""
   sys.path.insert(0, str(ROOT))
   from images.models import model_factory
   from images.utils.tf1 import tf

@@ -2,10 +2,10 @@
 
   python scripts/peers.py --peer=keras --batch_size=16
 
-What `benchmark.py --peers` runs beside the training script, with the same network, batch, image
-size, precision, optimizer and cores: 'keras', 'torch', and 'product', the limit that a
-large matrix product sets. It prints a line '12.3 images/s' for each interval
-after the first, which is warm-up.
+`benchmark.py --peers` runs this next to the training script, with the same network, batch size,
+image size, precision, optimizer and cores. A peer is 'keras', 'torch' or 'product', the limit set
+by a large matrix product. It prints a line '12.3 images/s' for each interval after the first, which
+is warm-up; 'product' prints one for each step.
 """
 import os
 import time
@@ -30,15 +30,15 @@ class Clock:
       self._started = now
 
 
-# The network of the peers, as that of images/models/resnet_v1.py: width and units of a block, and
-# the stride, of the 3x3 convolution of its last unit.
+# The blocks of the peers' network, as in images/models/resnet_v1.py: width, number of units, and
+# stride of the 3x3 convolution in the last unit.
 _BLOCKS = ((64, 3, 2), (128, 4, 2), (256, 6, 2), (512, 3, 1))
 _CLASSES = 1000
-_WEIGHT_DECAY = 0.00004  # By default of the training script.
+_WEIGHT_DECAY = 0.00004  # The default of the training script.
 
 
 def set_up_tensorflow():
-  """Let TensorFlow, which is loaded next, use oneDNN on all processors, as the project does."""
+  """Let TensorFlow, which is loaded next, use oneDNN on every CPU, as the project does."""
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
 
@@ -63,7 +63,7 @@ def keras(clock, *, batch_size, size, half, total_steps):
 
 
 def keras_resnet_50(tf_keras, size):
-  """Return ResNet-50 for images of `size` pixels as a model of tf_keras, which is handed over."""
+  """Return ResNet-50 for images of `size` pixels as a model of `tf_keras`, the module."""
   layers = tf_keras.layers
   decay = tf_keras.regularizers.L2(_WEIGHT_DECAY / 2)
 
@@ -107,7 +107,7 @@ def torch(clock, *, batch_size, size, half, total_steps):
 
 
 def torch_resnet_50(nn):
-  """Return ResNet-50 as a module of torch.nn, which is handed over."""
+  """Return ResNet-50 as a module of `nn`, which is torch.nn."""
   def convolution(channels, filters, kernel, stride=1):
     return nn.Sequential(nn.Conv2d(channels, filters, kernel, stride, kernel // 2, bias=False),
                          nn.BatchNorm2d(filters))
@@ -136,13 +136,13 @@ def torch_resnet_50(nn):
                        nn.Linear(channels, _CLASSES))
 
 
-# Multiplications and additions of resnet_v1_50 for a 224-pixel image: 3.48e9 products, and
-# each layer computes its output and two gradients.
+# Multiplications and additions to train resnet_v1_50 on one 224-pixel image: 3.48e9 of each for the
+# outputs of the layers, and as many for each of their two gradients.
 _RESNET_50_OPERATIONS = 2 * 3 * 3.48e9
 
 
 def product(clock, *, batch_size, size, half, total_steps):
-  """Print what images/s the rate of a large matrix product would be; a limit, no training."""
+  """Print the images/s that the rate of a large matrix product would allow; nothing is trained."""
   del clock
   set_up_tensorflow()
   import tensorflow as tf

@@ -1,12 +1,12 @@
-"""Predicts how efficiently many GPUs train, from the step of one and the all-reduce's cost.
+"""Predicts how efficiently many GPUs train, from the step time of one and the all-reduce's cost.
 
   python scripts/predict_scaling.py --parameters=25.6e6 --batch_size=64 --images_per_second=219
 
-A ring all-reduce of B bytes over N ranks takes 2 (N - 1) / N * B / bandwidth seconds, and
+A ring all-reduce of B bytes over N ranks takes 2 (N - 1) / N * B / bandwidth seconds, plus
 2 (N - 1) times the latency of a message (Patarasuk and Yuan, Bandwidth optimal all-reduce
-algorithms, 2009). It can hide behind the backward pass, about two thirds of a step. The
-prediction is a range, from nothing hidden to all that can be. It knows no stragglers, no
-shared network and no input pipeline.
+algorithms, 2009). It can overlap with the backward pass, about two thirds of a step. The
+prediction is a range, from no overlap to the largest possible. It does not account for
+stragglers, other traffic on the network or the input pipeline.
 """
 from absl import app, flags
 
@@ -14,7 +14,7 @@ BACKWARD_SHARE = 2 / 3
 
 
 def efficiency(ranks, *, step_secs, gradient_bytes, bandwidth, latency):
-  """Return (lowest, highest) share of `ranks` times the speed of one rank.
+  """Return the (lowest, highest) speed as a fraction of `ranks` times that of one rank.
 
   Args:
     ranks: int.

@@ -3,7 +3,7 @@ import statistics
 
 
 def summarize(results):
-  """Return a table of results of measure(), a string."""
+  """Return the results of benchmark.measure() as a Markdown table, a string."""
   lines = ['| network | precision | ranks | images/s | lowest to highest | efficiency | '
            'of float32 |', '| --- | --- | --- | --- | --- | --- | --- |']
   for r in results:
@@ -14,24 +14,24 @@ def summarize(results):
 
 
 def in_words(speeds):
-  """Return the median, and lowest and highest, of images/s as two cells of a table."""
+  """Return the median, and the lowest and highest, of images/s as two cells of a table."""
   return f'{statistics.median(speeds):.1f} | {min(speeds):.1f} to {max(speeds):.1f}'
 
 
 def efficiency_of(result):
-  """Return the efficiency of several ranks in words; '' for one rank, or without one."""
+  """Return the efficiency as text; '' for one rank, or if it is unknown."""
   known = result['efficiency'] is not None and result['ranks'] > 1
   return f'{100 * result["efficiency"]:.0f} %' if known else ''
 
 
 def label(result):
-  """Return what the plot calls a result of measure()."""
+  """Return the label in the plot of a result of benchmark.measure()."""
   words = [result['model'], result['precision'], str(result['ranks']), efficiency_of(result)]
   return ', '.join(word for word in words if word)
 
 
 def plot(results, path):
-  """Write a bar chart of images/s, with the spread, as a PNG; of results of measure()."""
+  """Write a PNG bar chart of the images/s of results of benchmark.measure(), with their spread."""
   import matplotlib
   matplotlib.use('Agg')
   from matplotlib import pyplot

@@ -4,8 +4,8 @@
     --profile_every_n_iters=5 --stop_at_step=30 --output_dir=runs/profiled
   python scripts/summarize_timeline.py runs/profiled/timeline-*.json
 
-Times are medians over the timelines. On a processor, several operations at the same time count
-each; with TF_NUM_INTEROP_THREADS=1 there is one at a time.
+Times are medians over the timelines. On a CPU, operations that run at the same time each count in
+full; with TF_NUM_INTEROP_THREADS=1 they run one at a time.
 """
 import collections
 import json
@@ -18,10 +18,10 @@ FLAGS = flags.FLAGS
 
 
 def milliseconds_of(path):
-  """Return {device: {kind of operation: [milliseconds of one]}} of a step.
+  """Return {device: {kind of operation: [milliseconds of each]}} for the step of a timeline.
 
   Raises:
-    ValueError: the file is no timeline, or one without operations.
+    ValueError: the file is not a timeline, or has no operations.
   """
   try:
     operations = _operations_of(json.loads(pathlib.Path(path).read_text())['traceEvents'])
@@ -48,7 +48,7 @@ def table(device, steps, rows):
 
   Args:
     device: string.
-    steps: list of {kind of operation: [milliseconds of one]}, one of each timeline.
+    steps: list of {kind of operation: [milliseconds of each]}, one dict per timeline.
     rows: int, how many kinds have a row of their own.
   """
   kinds = {kind for step in steps for kind in step}

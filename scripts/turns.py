@@ -1,7 +1,7 @@
-"""Speeds of commands that take turns, for a machine that is not equally fast in each minute.
+"""Measures commands that take turns, for machines whose speed changes from minute to minute.
 
-All are started, and stand still in memory while one of them has its turn. So what is compared is
-seconds apart, and each starts once.
+Every command is started once, and is suspended in memory while another has its turn. So the speeds
+that are compared are measured only seconds apart.
 """
 import contextlib
 import queue
@@ -16,7 +16,7 @@ try:
 except ImportError:
   raise SystemExit("this script needs psutil: pip install -e '.[benchmark]'") from None
 
-# For the training script: it does not end by itself.
+# A flag with which the training script does not end by itself.
 ENDLESS = '--stop_at_step=1000000'
 
 
@@ -26,8 +26,8 @@ def take(commands, rounds, intervals):
   Args:
     commands: dict from names to lists of words; each command prints lines with '12.3 images/s',
       one for each interval of its work, and does not end by itself.
-    rounds: int, how many turns each has, in an order that is drawn for each round.
-    intervals: int, whose median is the speed of a turn.
+    rounds: int, how many turns each has, in a new random order in each round.
+    intervals: int, how many intervals a turn has; their median is its speed.
 
   Returns:
     Dict from the names to lists of `rounds` floats, images/s.
@@ -45,7 +45,7 @@ def take(commands, rounds, intervals):
 
 
 class _Run:
-  """A context in which a command runs, standing still but for its turns."""
+  """A context in which a command runs, suspended except during its turns."""
 
   def __init__(self, command):
     self._command = command
@@ -69,11 +69,11 @@ class _Run:
     self._process.wait()
 
   def take_turn(self, intervals):
-    """Go on for some intervals; return the speed in each."""
+    """Resume the command for some intervals; return the images/s of each."""
     while not self._speeds.empty():
       self._next()
     self._signal('resume')
-    self._next()  # It stood still within this one.
+    self._next()  # The command was suspended during this one.
     found = [self._next() for _ in range(intervals)]
     self._signal('suspend')
     return found
@@ -92,7 +92,7 @@ class _Run:
     return speed
 
   def _signal(self, what):
-    """Have the process and all that it has started 'suspend', 'resume' or 'kill'."""
+    """Call `what`, 'suspend', 'resume' or 'kill', on the process and all its descendants."""
     with contextlib.suppress(psutil.NoSuchProcess):
       for process in [self._process, *self._process.children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):

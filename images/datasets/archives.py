@@ -26,13 +26,13 @@ def fetch(names, url, *, source_dir, dataset_dir, inside=None):
   """Return the path of a raw archive or of what was unpacked from it.
 
   Args:
-    names: list of strings, the file or folder names that will do, best first; the
-      first one is the name that a download gets.
-    url: string, where to download it when it is nowhere; only without source_dir.
+    names: list of strings, acceptable file or folder names, best first; a download gets
+      the first.
+    url: string, where to download it if it is not found; only used without source_dir.
     source_dir: string or None, the only folder to look in.
     dataset_dir: string, the folder to look in, and to download to, without source_dir.
-    inside: string or None, a name by which the folder looked in is known to be itself
-      the unpacked one.
+    inside: string or None, a name; a folder that contains it is itself the unpacked
+      archive.
 
   Raises:
     ConversionError: it is not there, or cannot be downloaded.
@@ -50,7 +50,11 @@ def fetch(names, url, *, source_dir, dataset_dir, inside=None):
 
 
 def download(url, path):
-  """Download `url` to `path`, which exists only once it is whole; return `path`."""
+  """Download `url` to `path`, which exists only once it is complete; return `path`.
+
+  Raises:
+    ConversionError: the download failed or broke off.
+  """
   partial = partial_name(path)
   try:
     with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
@@ -60,7 +64,7 @@ def download(url, path):
     if expected not in (None, done):
       raise ConversionError(f'{url} broke off after {done} of {expected} bytes; try again')
     publish(partial, path)
-  # An unreachable or silent server and a full disk all bring OSErrors.
+  # An unreachable or silent server and a full disk all raise OSErrors.
   except (OSError, http.client.HTTPException, ValueError) as error:
     raise ConversionError(
         f'cannot download {url} to {path}: {error}; fetch it elsewhere and name its folder '
@@ -85,7 +89,7 @@ def _save(response, path, progress):
 
 @contextlib.contextmanager
 def reading(path):
-  """Turn the errors that a damaged archive brings into a ConversionError that names it."""
+  """Turn the errors of a damaged or missing archive into a ConversionError that names it."""
   try:
     yield
   except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
@@ -109,14 +113,14 @@ def read_tree(path, *, scratch_dir):
 
   Returns:
     A list of (name, read), sorted by name: the path within the archive or folder,
-    with '/', and a function without arguments that returns the bytes. Nothing is
-    ever unpacked to a name that the archive chooses. Hidden files are left out.
+    with '/', and a function without arguments that returns the bytes. No file is ever
+    written under a name that the archive chooses. Hidden files are left out.
 
   Raises:
     ConversionError: the archive is damaged.
   """
   files = _read_folder(path) if os.path.isdir(path) else _read_tar(path, scratch_dir)
-  # In a tar archive the last one of several files of one name counts.
+  # If a tar archive has several files of the same name, the last one counts.
   visible = {name: read for name, read in files
              if not any(part.startswith('.') for part in name.split('/'))}
   return sorted(visible.items())
@@ -125,7 +129,7 @@ def read_tree(path, *, scratch_dir):
 def _read_folder(folder):
   def read(path):
     if os.path.exists(path) and not os.path.isfile(path):
-      raise OSError('not a regular file')  # A pipe would be waited for.
+      raise OSError('not a regular file')  # Reading a pipe would block.
     with open(path, 'rb') as file:
       return file.read()
   def fail(error):
@@ -142,7 +146,7 @@ def _read_folder(folder):
 
 
 def _leads_back(folder):
-  """Return whether links have made a circle: the folder is one of those above it."""
+  """Return whether links form a cycle: `folder` is also one of the folders above it."""
   return any(os.path.samefile(folder, above) for above in pathlib.Path(folder).absolute().parents)
 
 
@@ -159,8 +163,8 @@ def _read_tar(path, scratch_dir):
 def _decompressed(path, scratch_dir):
   """Return a file object with the decompressed bytes of `path`.
 
-  It is a file without a name, which vanishes with the process: photos are read in
-  another order than the archive's, and a compressed archive cannot be sought.
+  Photos are read in an order other than the archive's, and a compressed archive does not
+  support seeking. The file has no name, and disappears with the process.
   """
   copy = tempfile.TemporaryFile(dir=scratch_dir)  # noqa: SIM115 (it outlives this function)
   with open(path, 'rb') as file:

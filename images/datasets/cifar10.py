@@ -52,7 +52,7 @@ def _read_batch(batches, name, path):
     labels = np.asarray(batch[b'labels'], np.int64)
     # Stored plane by plane: 1024 red, 1024 green, 1024 blue bytes.
     pixels = np.asarray(batch[b'data'], np.uint8).reshape(len(labels), 3, 32, 32)
-  # A damaged pickle can fail in nearly any way, like every interpreter of bytes.
+  # Loading a damaged pickle can raise nearly any exception.
   except Exception as error:
     raise ConversionError(f'{path}: {name} is not a batch of CIFAR-10 ({error}); remove it and '
                           'download it again') from error
@@ -60,17 +60,17 @@ def _read_batch(batches, name, path):
 
 
 def _encode_latin1(text, encoding):
-  """Stand in for codecs.encode, as which Python 3 pickles bytes in the old protocols."""
+  """Stand in for codecs.encode, which Python 3 uses to pickle bytes in the old protocols."""
   if encoding != 'latin1':
     raise pickle.UnpicklingError(f'encoding {encoding!r} is not expected')
   return text.encode('latin1')
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-  """Unpickles arrays, numbers, strings and containers, and calls nothing else.
+  """Unpickles arrays, numbers, strings and containers, and calls no other functions.
 
-  A pickle names the functions that rebuild its objects; an archive from elsewhere
-  could name any function at all.
+  A pickle names the functions that rebuild its objects; an untrusted archive could name
+  any function.
   """
   _RECONSTRUCT = np.empty(0).__reduce__()[0]  # numpy keeps moving it between modules
   _ALLOWED = {

@@ -17,22 +17,22 @@ DATASETS = {name: module for name, module in datasets_map.items() if hasattr(mod
 def convert(dataset_name, dataset_dir, *, source_dir=None, max_bad_fraction=0.01, **options):
   """Convert a data set; the same input always gives the same bytes.
 
-  An earlier conversion in `dataset_dir` stays as it is until the new one is whole on the disk, and
-  is removed before the first new file has its name: what a kill leaves then is not all files of a
-  part, which training refuses. manifest.json comes last.
+  An earlier conversion in `dataset_dir` stays as it is until the new one is complete on the disk,
+  and is removed before the first new file gets its final name: if the process is then killed, files
+  are missing, and training refuses the data set. manifest.json is written last.
 
   Args:
     dataset_name: string, a key of DATASETS.
-    dataset_dir: string, a local folder, made if need be.
+    dataset_dir: string, a local folder, created if necessary.
     source_dir: string or None, where the raw data is; no network is used then.
-    max_bad_fraction: float, the proportion of images that may be impossible to decode.
+    max_bad_fraction: float, the fraction of images that may be undecodable.
     **options: num_shards and validation_fraction, see `image_folder.read_raw`.
 
   Returns:
     The manifest (dict), see `tfrecord.write_manifest`.
 
   Raises:
-    ConversionError: anything that its user has to put right.
+    ConversionError: something that the user has to correct, as the message says.
   """
   module = lookup(DATASETS, dataset_name, 'data set (--dataset_name)')
   if options and module is not image_folder:
@@ -60,7 +60,7 @@ def convert(dataset_name, dataset_dir, *, source_dir=None, max_bad_fraction=0.01
 
 @contextlib.contextmanager
 def _locked(dataset_dir):
-  """Make the folder, and keep other conversions out of it; the lock dies with the process."""
+  """Create the folder and lock out other conversions; the lock ends with the process."""
   if '://' in dataset_dir:
     raise ConversionError(f'--dataset_dir={dataset_dir}: convert into a local folder, then copy it')
   try:
@@ -85,7 +85,7 @@ def _lock(folder):
   except BlockingIOError:
     return False
   except OSError:
-    pass  # some network file systems have no locks; that is no reason not to convert
+    pass  # Some network file systems have no locks; convert all the same.
   return True
 
 
@@ -93,7 +93,7 @@ def _check_target(dataset_name, dataset_dir):
   try:
     earlier = tfrecord.read_manifest(dataset_dir)
   except ValueError:
-    return  # a damaged manifest is about to be replaced
+    return  # A damaged manifest is about to be replaced.
   if earlier and earlier['dataset'] != dataset_name:
     raise ConversionError(f'{dataset_dir} holds the data set {earlier["dataset"]}; choose another '
                           '--dataset_dir')
@@ -103,7 +103,7 @@ def _check_target(dataset_name, dataset_dir):
 
 
 def _report_sizes(module, manifest):
-  """Print which part has not the number of records that the data set is known by."""
+  """Print which parts do not have the official number of records of the data set."""
   for part, expected in getattr(module, 'SIZES', {}).items():
     count = sum(manifest['files'][name]['records'] for name in manifest[f'{part}_files'])
     if count != expected:
@@ -112,6 +112,6 @@ def _report_sizes(module, manifest):
 
 
 def _find(dataset_dir, patterns):
-  """Return the paths of the files that match `patterns`, in their order."""
+  """Return the paths of the files that match `patterns`, in the order of the patterns."""
   return [path for pattern in patterns
           for path in glob.glob(os.path.join(glob.escape(dataset_dir), pattern))]

@@ -13,8 +13,8 @@ from images.utils.tf1 import tf
 
 MOCK = 'mock'  # Random images without files.
 
-# name -> module with parse_fn(example), and where the files have names of their own,
-# TRAIN_FILES and TEST_FILES: names or glob patterns, in a list or as in the flags.
+# name -> module with parse_fn(example) and, if the data set has its own file names, TRAIN_FILES
+# and TEST_FILES: names or glob patterns, in a list or comma-separated as in the flags.
 datasets_map = {
     'cifar10': cifar10,
     'digits': digits,
@@ -32,7 +32,7 @@ DataSources.__doc__ = ('Paths of TFRecord files, their record counts, the manife
 
 
 def get_data_sources(dataset_name, dataset_dir, file_names=None, *, is_training=True):
-  """Return the DataSources of a data set: which files there are, and how large.
+  """Return the DataSources of a data set: its files and their sizes, manifest and classes.
 
   Args:
     dataset_name: string, a key of datasets_map, or 'mock'.
@@ -72,15 +72,14 @@ def get_data_sources(dataset_name, dataset_dir, file_names=None, *, is_training=
 
 
 def _highest_label(dataset_dir):
-  """Return the highest label that labels.txt names; -1 without the file, or where it is unreadable.
-  """
+  """Return the highest label in labels.txt; -1 if there is none, or the file is not UTF-8."""
   with contextlib.suppress(UnicodeDecodeError):
     return max(tfrecord.read_labels(dataset_dir) or [-1])
   return -1
 
 
 def facts(data_sources):
-  """Return what is known of a data set, a dict from strings to JSON values."""
+  """Return the files' sizes and the manifest's entries, a dict from strings to JSON values."""
   sizes = {file: f'{count} records, {tf.io.gfile.stat(file).length} bytes'
            for file, count in zip(data_sources.files, data_sources.counts)}
   manifest = {**(data_sources.manifest or {})}
@@ -97,7 +96,7 @@ def _lookup(dataset_name):
 def _expand(dataset_dir, pattern, flag):
   """Return the sorted paths that a name or glob pattern stands for."""
   path = os.path.join(dataset_dir, pattern)
-  # A name may hold what would be a pattern, as train[1].tfrecord does.
+  # A name may look like a pattern, as train[1].tfrecord does.
   if not any(character in pattern for character in '*?[') or tf.io.gfile.exists(path):
     return [path]
   found = sorted(path for path in tf.io.gfile.glob(os.path.join(glob.escape(dataset_dir), pattern))
@@ -111,16 +110,16 @@ def _expand(dataset_dir, pattern, flag):
 
 
 def _check_complete(found, dataset_dir, flag, *, is_chosen):
-  """Raise ValueError where files named k-of-n are not all of one n, counted from 0 or 1.
+  """Raise ValueError if files named k-of-n are not all n of a set, counted from 0 or 1.
 
-  Where the user has chosen the files the chief warns instead, and of what patterns have found only:
-  a part of the files may be meant.
+  If the user has chosen the files, the chief logs a warning instead, and only about files that
+  patterns have found: a subset may be intended.
 
   Args:
     found: dict from names and patterns to lists of paths.
     dataset_dir: string.
     flag: string, the name of the flag that chooses the files.
-    is_chosen: bool, whether the user has.
+    is_chosen: bool, whether the user has chosen the files.
   """
   sets = {}
   for pattern, paths in found.items():
@@ -143,9 +142,10 @@ def _check_complete(found, dataset_dir, flag, *, is_chosen):
 
 
 def check_labels(data_sources, num_classes, labels_offset=0):
-  """Raise ValueError where the manifest tells of labels outside [0, num_classes).
+  """Raise ValueError if the manifest lists labels outside [0, num_classes).
 
-  Of classes that no image can have, as when --num_classes was forgotten, the chief warns.
+  If there are more classes than images can have, as when --num_classes was forgotten, the chief
+  logs a warning.
 
   Args:
     data_sources: DataSources.
@@ -157,7 +157,7 @@ def check_labels(data_sources, num_classes, labels_offset=0):
   labels = {name: [label - labels_offset for label in entry['labels']]
             for name, entry in entries.items()}
   classes = data_sources.classes
-  # What is enough for every file, also those of an evaluation to come.
+  # Enough classes for every file, including those of a later evaluation.
   enough = max([classes - labels_offset, *(high + 1 for _, high in labels.values())])
   for path in data_sources.files:
     low, high = labels.get(os.path.basename(path), (0, 0))
@@ -186,8 +186,8 @@ def get_dataset_iterator(dataset_name, train_image_size, preprocessing_fn, data_
     preprocessing_fn: function (image, height, width, seed) to an image of that size.
     data_sources: DataSources of the training files.
     num_classes: int, labels lie in [0, num_classes).
-    batch_size: int, images of a batch.
-    seed: int, the seed of order and distortions.
+    batch_size: int, images in a batch.
+    seed: int, the seed of shuffling and distortions.
     **pipeline: further arguments of dataset_utils.training_iterator().
   """
   if dataset_name == MOCK:
@@ -203,7 +203,10 @@ def get_evaluation_iterator(dataset_name, image_size, preprocessing_fn, data_sou
                             num_classes, batch_size, **pipeline):
   """Return an iterator over this rank's share of the evaluation files, each image once.
 
-  Arguments as of get_dataset_iterator(); the files have to be evaluation files.
+  See get_dataset_iterator() for the arguments; the files have to be evaluation files.
+
+  Raises:
+    ValueError: mock data, which has no images to evaluate.
   """
   if dataset_name == MOCK:
     raise ValueError('--dataset_name=mock has no images to evaluate: name a data set')

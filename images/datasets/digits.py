@@ -16,7 +16,7 @@ parse_fn = tfrecord.parse_example
 
 
 def read_raw(dataset_dir, *, source_dir=None):
-  """Return the RawData of scikit-learn's digits, a fifth of every class for the test.
+  """Return the RawData of scikit-learn's digits, a fifth of every class as the test part.
 
   Args:
     dataset_dir: unused, there is nothing to find or download.

@@ -8,9 +8,9 @@
     --source_dir=photos --validation_fraction=0.1 --dataset_dir=/tmp/data/photos
 
 Raw archives that already lie in dataset_dir are not downloaded again, and with
---source_dir nothing is downloaded at all. Run again, it converts again: the earlier
-files stay until the new ones are whole. Beyond what training needs, this needs
-Pillow (pip install pillow), and the digits need scikit-learn.
+--source_dir nothing is downloaded at all. If run again, it converts again: the earlier
+files stay until the new ones are complete. In addition to what training needs, this
+needs Pillow (pip install pillow), and scikit-learn for the digits.
 """
 import os
 import shlex
@@ -73,7 +73,7 @@ def main(argv):
 
 
 def explain(error, dataset_dir):
-  """Return what went wrong, in words of this script where the system's are too few."""
+  """Return the message of an error, or a clearer one if the disk is full."""
   if 'No space left' in str(error):
     return f'no space left in {dataset_dir}; make room or choose another --dataset_dir'
   return str(error)
@@ -85,7 +85,7 @@ def _fail(reason):
 
 
 def summary(manifest, dataset_dir):
-  """Return what a conversion has made and the command that trains on it."""
+  """Return a text that lists what a conversion wrote, and the command that trains on it."""
   entries, classes = manifest['files'], manifest['classes']
   lines = [f'{manifest["dataset"]} is converted into {dataset_dir}:']
   lines += [f'  {name}: {entry["records"]:,} records, {entry["bytes"]:,} bytes'
@@ -104,7 +104,7 @@ def summary(manifest, dataset_dir):
 def find_project():
   """Make `import images` work from any working directory."""
   here = os.path.dirname(os.path.abspath(__file__))
-  # Python looks for modules next to a script, where ours would hide others of their names.
+  # Python looks next to a script first, where our modules would hide others of the same names.
   sys.path[:] = [path for path in sys.path if os.path.abspath(path) != here]
   sys.path.insert(0, os.path.dirname(os.path.dirname(here)))
 

@@ -17,8 +17,8 @@ URL = 'https://storage.googleapis.com/download.tensorflow.org/example_images/flo
 def read_raw(dataset_dir, *, source_dir=None):
   """Return the RawData of flower_photos.tgz, or of the folder unpacked from it.
 
-  The photos are shuffled, always in the same way, and the first 350 of 3,670, or that
-  proportion of an incomplete archive, are for validation.
+  The photos are shuffled, always in the same way, and the first 350 of 3,670, or the same
+  fraction of an incomplete archive, are for validation.
 
   Args:
     dataset_dir: string, where the archive is, or is downloaded to.
@@ -45,6 +45,6 @@ def _split(images):
   """Return the training and the validation Split of sorted RawImages."""
   images = shuffled(images)
   held_out = round(len(images) * SIZES['test'] / (SIZES['train'] + SIZES['test']))
-  # A tiny collection still fills every file.
+  # Even a tiny collection fills every validation file.
   held_out = max(held_out, len(TEST_FILES))
   return Split(TRAIN_FILES, images[held_out:]), Split(TEST_FILES, images[:held_out])

@@ -14,7 +14,7 @@ from images.utils.tf1 import tf
 
 _HEADER = struct.Struct('<QI')
 _FOOTER_BYTES = 4
-# How files begin that are compressed as a whole: by gzip, by zlib.
+# The first bytes of files that are compressed as a whole, by gzip or zlib.
 _COMPRESSED = (b'\x1f\x8b', b'\x78\x01', b'\x78\x9c', b'\x78\xda')
 _REMEDY = 'copy the file again, or convert the data set again with download_and_convert_data.py'
 
@@ -47,14 +47,14 @@ def count_records(path):
 
 
 def find_corruption(paths, seconds=math.inf):
-  """Return a sentence about the first corrupt file of `paths`, None where none is found.
+  """Return a sentence about the first corrupt file of `paths`, or None if none is found.
 
-  Reads every byte with TensorFlow's own reader, checksums included: meant for the
-  moment after a run has died of a DataLossError, which does not name the file.
+  Reads every byte with TensorFlow's own reader, which verifies the checksums: meant for use
+  after a run has ended with a DataLossError, which does not name the file.
 
   Args:
     paths: list of strings.
-    seconds: number, how long to look.
+    seconds: number, the time after which the search ends.
   """
   deadline = time.monotonic() + seconds
   for path in paths:
@@ -71,7 +71,7 @@ def find_corruption(paths, seconds=math.inf):
 
 
 def _read_to_end(session, record, path, deadline):
-  """Run `record` until its file ends; return a CorruptRecordError, None if none is found."""
+  """Read a file to its end or the deadline; return a CorruptRecordError, or None without one."""
   count = offset = 0
   while time.monotonic() < deadline:
     try:
@@ -86,12 +86,12 @@ def _read_to_end(session, record, path, deadline):
 
 
 def _open(path):
-  """Open `path` for reading; local files without GFile, whose every seek reads 512 KB ahead."""
+  """Open `path` for reading; local files without GFile, which reads 512 KB ahead at each seek."""
   return open(path, 'rb') if os.path.isfile(path) else tf.io.gfile.GFile(path, 'rb')
 
 
 def _record_bytes(header, path, count, offset):
-  """Return the framed length of a record in bytes from its header, checked."""
+  """Check the header of a record, and return the record's framed length in bytes."""
   if len(header) < _HEADER.size:
     raise _corrupt(path, count, offset, 'the file ends within its header')
   length, checksum = _HEADER.unpack(header)

@@ -23,19 +23,21 @@ def read_raw(dataset_dir, *, source_dir=None, num_shards=5, validation_fraction=
   """Return the RawData of a tree of photos.
 
   The tree is either train/<class>/* with or without test/<class>/*, or <class>/* alone; a
-  class may have folders of its own. The parts may have the other names of _PART_FOLDERS, in
-  small or capital letters. Labels count the classes in the order of their names. Without a
-  test folder, `validation_fraction` of every class is the test part. The photos of all
-  classes are mixed, always in the same way.
+  class may have subfolders. The folders of the parts may have any name in _PART_FOLDERS, in
+  upper or lower case. Labels number the classes in the order of their names. Without a test
+  folder, `validation_fraction` of every class is the test part. The photos of all classes are
+  shuffled, always in the same way.
 
   Args:
     dataset_dir: string, must lie outside of the tree.
     source_dir: string, the folder at the root of the tree.
-    num_shards: int, files of each part, or fewer where there are fewer photos.
+    num_shards: int, files of each part, or fewer if there are fewer photos.
     validation_fraction: float in [0, 1).
 
   Raises:
-    ConversionError: the tree has no such layout, or has classes only in its test part.
+    ConversionError: the tree has no such layout, or classes only in its test part; a class name
+      does not fit labels.txt; source_dir is missing or contains dataset_dir; or
+      validation_fraction is given although there is a test part.
   """
   _check_source(dataset_dir, source_dir)
   tree = archives.read_tree(source_dir, scratch_dir=dataset_dir)
@@ -86,7 +88,7 @@ def _parts(tree, source_dir):
 
 
 def _part(part, parts, source_dir):
-  """Return the classes of the one folder that stands for `part`; none without one."""
+  """Return the classes in the folder of `part`; {} if there is no such folder."""
   found = [folder for folder in parts if folder.lower() in _PART_FOLDERS[part]]
   if len(found) > 1:
     raise ConversionError(f'{source_dir} has {" and ".join(found)}; keep one of them, for the '
@@ -109,7 +111,7 @@ def _check_classes(classes, test, source_dir):
     raise ConversionError(f'{source_dir}: these classes of the test part have no photos for '
                           f'training: {", ".join(unknown)}')
   for name in classes:
-    # labels.txt has one class a line, in UTF-8; what is not UTF-8, os gives as surrogates.
+    # labels.txt has one class per line, in UTF-8; for other bytes, os returns surrogates.
     if name.splitlines() != [name] or name.encode('utf-8', 'ignore').decode() != name:
       raise ConversionError(f'{source_dir}: rename the class folder {name!r}: a class needs a '
                             'name of one line in UTF-8')

@@ -1,15 +1,15 @@
-"""What a data set hands to the conversion: its classes and its raw images, not yet read."""
+"""What a data set passes to the conversion: its classes and its raw images, not yet read."""
 import math
 import random
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-# Which image is for training is decided by this and the order of the names alone.
+# This and the order of the names alone decide which images are for training.
 _SEED = 20190607
 
 
 class ConversionError(Exception):
-  """A conversion that cannot go on; the message is one line that says what to do."""
+  """A conversion cannot continue; the message is one line that says what to do."""
 
 
 class RawImage(NamedTuple):
@@ -26,14 +26,15 @@ class RawImage(NamedTuple):
 class Split(NamedTuple):
   """The training or the test part: the names of its files, and its images in order.
 
-  Image k goes into file k modulo the number of files, so that all files get equally many.
+  The k-th decodable image goes into file k modulo the number of files, so that the files have
+  equally many images, give or take one.
   """
   files: Sequence[str]
   images: Sequence[RawImage]
 
 
 class RawData(NamedTuple):
-  """A data set before conversion: the class names in the order of their labels; two parts."""
+  """A data set before conversion: the class names in the order of their labels, and two parts."""
   classes: Sequence[str]
   train: Split
   test: Split
@@ -53,13 +54,13 @@ def shuffled(items):
 
 
 def hold_out(groups, fraction):
-  """Split every group, which is sorted, into a training and a held-out part.
+  """Split every group into a training and a held-out part, always in the same way.
 
-  Every group keeps at least one item for training. What rounding takes from one group
-  it gives to the next, so that the whole gets its proportion too.
+  Every group keeps at least one item for training. Rounding errors are carried over to the
+  next group, so that the whole has the given proportion as well.
 
   Args:
-    groups: list of non-empty lists.
+    groups: list of non-empty lists, each in a fixed order.
     fraction: float in [0, 1), the held-out proportion.
 
   Returns:
@@ -70,7 +71,7 @@ def hold_out(groups, fraction):
   for group in groups:
     due = carry + fraction * len(group)
     count = max(0, min(math.floor(due + 0.5), math.ceil(fraction * len(group)), len(group) - 1))
-    # Groups of one can give nothing; their share is not heaped on a later group.
+    # Groups of one item hold nothing out; their share must not pile up on a later group.
     carry = max(-0.5, min(due - count, 0.5))
     group = shuffled(group)
     held_out += group[:count]

@@ -1,17 +1,17 @@
 """Turns whatever a photo set contains into JPEG or PNG bytes that TensorFlow reads. Needs Pillow.
 
-Bytes that TensorFlow decodes to the same 8-bit pixels, whatever it is told of
-channels, are kept as they are: RGB and grey JPEG, RGB and grey 8-bit PNG without
-transparency. Everything else becomes an 8-bit RGB PNG, which loses nothing more:
+Bytes that TensorFlow decodes to the same 8-bit pixels, whatever number of channels is
+asked for, are kept as they are: RGB and grey JPEG, RGB and grey 8-bit PNG without
+transparency. Everything else becomes an 8-bit RGB PNG, which loses nothing beyond this:
 
-- CMYK: multiplied out, c * k / 255; the inverted values that Adobe writes are known
-  by its marker.
-- transparency: laid on white, as most transparent drawings are dark.
-- 16 bits: the upper 8.
-- animations: the first frame.
-- EXIF orientation: not applied, as TensorFlow's decoder does not apply it either and
-  the kept bytes are to look like the converted ones. (The orientation tag of a TIFF
-  belongs to the format itself and is applied.)
+- CMYK: each colour becomes c * k / 255; the inverted values that Adobe writes are
+  recognized by its marker.
+- transparency: composited onto white, as most transparent drawings are dark.
+- 16 bits: the upper 8 are kept.
+- animations: the first frame is kept.
+- EXIF orientation: not applied, as TensorFlow's decoder does not apply it either, and
+  kept and converted images should look alike. (The orientation tag of a TIFF belongs to
+  the format itself and is applied.)
 """
 import io
 from typing import NamedTuple
@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageChops, UnidentifiedImageError
 
 _PNG_END = b'IEND\xaeB`\x82'  # The name of the last chunk, and its checksum.
-_JPEG_SCAN, _JPEG_END = b'\xff\xda', b'\xff\xd9'  # The markers of pixels, and of their end.
+_JPEG_SCAN, _JPEG_END = b'\xff\xda', b'\xff\xd9'  # The markers of a scan of pixels, and of the end.
 
 
 class BadImageError(ValueError):
@@ -36,7 +36,7 @@ class EncodedImage(NamedTuple):
 
 
 def load_plugins():
-  """Load all of Pillow's formats; threads that met their first rare one at once would race."""
+  """Load all of Pillow's formats, as threads that need a new one at the same time would race."""
   Image.init()
 
 
@@ -67,13 +67,13 @@ def standardize(content):
     raise BadImageError('not an image') from None
   except MemoryError:
     raise
-  # Pillow's plugins answer damaged files with nearly every exception there is.
+  # Pillow's plugins raise nearly any exception for damaged files.
   except Exception as error:
     raise BadImageError(' '.join(str(error).split()) or type(error).__name__) from None
 
 
 def _standardize(image, content):
-  # MPO is a JPEG file with more pictures behind the first.
+  # MPO is a JPEG file with more pictures after the first.
   if image.format in ('JPEG', 'MPO') and image.mode in ('RGB', 'L') and _is_whole_jpeg(content):
     return EncodedImage(content, 'jpeg', image.height, image.width)
   if image.format == 'PNG' and _is_plain_png(image, content):
@@ -82,7 +82,10 @@ def _standardize(image, content):
 
 
 def _is_whole_jpeg(content):
-  """Return whether a JPEG has its end; of others Pillow may have all pixels, and TensorFlow not."""
+  """Return whether a JPEG has its end marker.
+
+  Without it, Pillow may decode all pixels where TensorFlow cannot.
+  """
   return _JPEG_END in content[content.rfind(_JPEG_SCAN):]
 
 
@@ -96,7 +99,7 @@ def _is_plain_png(image, content):
 def _is_whole_png(content):
   """Return whether a PNG has its end and the right checksums.
 
-  Of others Pillow may have all pixels, where TensorFlow would refuse them.
+  Pillow may decode all pixels of others, which TensorFlow would refuse.
   """
   try:
     with Image.open(io.BytesIO(content)) as image:
@@ -109,7 +112,7 @@ def _is_whole_png(content):
 def _to_rgb(image):
   """Return `image` with 8-bit RGB pixels."""
   if image.mode == 'CMYK':
-    # Pillow takes every CMYK JPEG for an inverted one; without Adobe's marker it is not.
+    # Pillow assumes that every CMYK JPEG is inverted; without Adobe's marker it is not.
     if image.format == 'JPEG' and 'adobe' not in image.info:
       image = ImageChops.invert(image)
     return image.convert('RGB')
@@ -126,6 +129,6 @@ def _to_rgb(image):
 
 def _to_png(image):
   buffer = io.BytesIO()
-  # A fresh image carries no metadata into the file: only the pixels count.
+  # A new image, so that no metadata gets into the file.
   Image.fromarray(np.asarray(image)).save(buffer, 'png')
   return EncodedImage(buffer.getvalue(), 'png', image.height, image.width)

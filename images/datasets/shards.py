@@ -11,20 +11,21 @@ from images.datasets.raw_data import ConversionError
 
 
 def write(data, dataset_dir, *, max_bad_fraction, replaced=()):
-  """Write the files of both parts of a RawData; they appear together when all are whole.
+  """Write the files of both parts of a RawData; they appear once all are complete.
 
   Args:
     data: RawData.
     dataset_dir: string, a local folder.
-    max_bad_fraction: float, the proportion of images that may be impossible to decode.
-      Each one is printed with its reason and left out.
-    replaced: as of tfrecord.writing().
+    max_bad_fraction: float, the fraction of images that may be undecodable. Each one is
+      printed with the reason and left out.
+    replaced: see tfrecord.writing().
 
   Returns:
     A dict from file names to {'records', 'bytes', 'labels'}, for the manifest.
 
   Raises:
-    ConversionError: no images, too many bad ones, or none good of a class.
+    ConversionError: there are no images, too many bad ones, or too few to fill every file, or
+      no good training image of a class.
   """
   paths = [os.path.join(dataset_dir, file) for split in data[1:] for file in split.files]
   if not data.train.images:
@@ -37,7 +38,7 @@ def write(data, dataset_dir, *, max_bad_fraction, replaced=()):
 
 
 class _Shard:
-  """One file that is being written, and what the manifest will say of it."""
+  """A file that is being written, and its entry in the manifest."""
 
   def __init__(self, path, writer):
     self.path = path
@@ -78,16 +79,16 @@ def _write_images(data, shards):
 
 
 def _standardized(images):
-  """Yield (RawImage, EncodedImage or the exception why not) in order.
+  """Yield (RawImage, EncodedImage or the exception that prevented it) in order.
 
-  Images are read one after another, as an archive has one position, and decoded by a
-  thread for each core; only a few at a time are in memory.
+  Images are read one after another, as an archive has one file position, and decoded by
+  one thread per core; only a few at a time are in memory.
   """
   raw_images.load_plugins()
   cores = os.cpu_count() or 1
   pending = collections.deque()
   with warnings.catch_warnings(), concurrent.futures.ThreadPoolExecutor(cores) as pool:
-    # What Pillow merely warns of, such as odd metadata, does not make an image bad.
+    # A mere warning of Pillow, such as about odd metadata, does not make an image bad.
     warnings.simplefilter('ignore')
     for raw in images:
       pending.append((raw, _submit(pool, raw)))
@@ -117,7 +118,7 @@ def _standardize(content):
 
 
 def _check(data, shards, bad, max_bad_fraction):
-  """Raise the ConversionError of a part that is not fit for training."""
+  """Raise ConversionError if what was written is not fit for training."""
   total = len(data.train.images) + len(data.test.images)
   if len(bad) > max_bad_fraction * total:
     raise ConversionError(
@@ -137,5 +138,5 @@ def _check(data, shards, bad, max_bad_fraction):
 
 
 def printable(name):
-  """Return a file name, quoted and escaped if it would upset a terminal."""
+  """Return a file name, quoted and escaped if it has unprintable characters."""
   return name if name.isprintable() else repr(name)

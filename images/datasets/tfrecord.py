@@ -1,4 +1,4 @@
-"""The one codec of the data sets: examples, files, labels.txt and manifest.json, both ways."""
+"""Reads and writes the parts of a data set: examples, files, labels.txt and manifest.json."""
 import contextlib
 import json
 import os
@@ -12,7 +12,7 @@ MANIFEST = 'manifest.json'
 _FORMAT = 1
 _CONVERT = 'convert the data set again with download_and_convert_data.py'
 
-# What training reads, of records that may hold more. No defaults: an unlabelled record is not of
+# What training reads; records may hold more. There are no defaults: an unlabelled record is not of
 # class 0.
 _FEATURES = {
     'image/encoded': tf.FixedLenFeature((), tf.string),
@@ -68,18 +68,18 @@ def make_example(encoded, label, *, image_format, height, width, filename=''):
 
 
 def partial_name(path):
-  """Return the name under which `path` is written until it is whole."""
+  """Return the name under which `path` is written until it is complete."""
   return path + '.partial'
 
 
 @contextlib.contextmanager
 def writing(paths, replaced=()):
-  """Write local TFRecord files which get their names when all are whole, the last one first.
+  """Write local TFRecord files that get their names once all are complete, the last one first.
 
   Args:
     paths: list of strings, the final names.
-    replaced: list of strings, files that are removed before the first of `paths` has its name, so
-      that whoever is killed in between leaves no mixture of new and old.
+    replaced: list of strings, files that are removed before the first of `paths` gets its name, so
+      that a process killed in between leaves no mixture of new and old.
 
   Yields:
     A list of `tf.io.TFRecordWriter`, one for each path. When the block raises, the
@@ -105,7 +105,7 @@ def writing(paths, replaced=()):
 def _discard(writers, partials):
   """Close `writers` and remove the files of `partials` that are still there."""
   for writer in writers:
-    # The error that closing a file on a full disk brings would hide the first one.
+    # Closing a file on a full disk raises an error that would hide the original one.
     with contextlib.suppress(tf.errors.OpError):
       writer.close()
   _remove(partials)
@@ -143,9 +143,9 @@ def write_labels(dataset_dir, classes):
 
 
 def read_labels(dataset_dir):
-  """Return the class names of labels.txt, a dict by their labels; None without the file.
+  """Return the class names in labels.txt, a dict keyed by label; None if there is no such file.
 
-  Lines that do not all begin with a number count from 0.
+  If not every line is `<label>:<class name>`, each is a class name, and labels count from 0.
   """
   path = os.path.join(dataset_dir, LABELS)
   if not tf.io.gfile.exists(path):
@@ -172,7 +172,7 @@ def write_manifest(dataset_dir, manifest):
 
 
 def read_manifest(dataset_dir):
-  """Return the manifest of `dataset_dir` as `write_manifest` describes it; None without one.
+  """Return the manifest of `dataset_dir`, see `write_manifest`; None if there is none.
 
   Raises:
     ValueError: the file is damaged, or was written by a later version.
@@ -194,7 +194,7 @@ def read_manifest(dataset_dir):
 
 
 def _is_whole(manifest):
-  """Return whether all that readers rely on is in `manifest`, with the right types."""
+  """Return whether `manifest` holds all that readers rely on, with the right types."""
   return (isinstance(manifest['dataset'], str)
           and all(isinstance(name, str) for name in manifest['classes'])
           and all(isinstance(number, int)
@@ -207,9 +207,9 @@ def record_counts(paths, manifest, flag='train_files'):
 
   Args:
     paths: list of strings.
-    manifest: dict from `read_manifest`, believed for each file that still has the size
-      it states; or None. Other files are counted.
-    flag: string, the name of the flag that chooses the files, for the errors.
+    manifest: dict from `read_manifest`, or None. It is trusted for each file that still has
+      the size it states; the records of other files are counted.
+    flag: string, the name of the flag that chooses the files, for error messages.
 
   Raises:
     FileNotFoundError: a file is missing.
@@ -230,6 +230,6 @@ def _record_count(path, entries, flag):
 
 
 def current_entry(path, entries):
-  """Return what the 'files' of a manifest tell of a file; None if it has another size by now."""
+  """Return a file's entry in the 'files' of a manifest; None without one of the file's size."""
   entry = entries.get(os.path.basename(path))
   return entry if entry and entry['bytes'] == tf.io.gfile.stat(path).length else None

@@ -18,7 +18,7 @@ def _convolutions(images):
   return slim.max_pool2d(net, 3, stride=2, scope='pool5')
 
 
-# 195 pixels leave the 5x5 window of fc6.
+# Images of 195 pixels leave the 5x5 positions that fc6 needs.
 alexnet_v2 = wide_utils.declare(
     'alexnet_v2', convolutions=_convolutions, fc6=(4096, (5, 5)), smallest_image_size=195,
     weights_initializer=tf.truncated_normal_initializer(stddev=0.005))

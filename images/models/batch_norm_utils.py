@@ -1,32 +1,34 @@
-"""Batch norm in the way that is fastest here, and the layer that all its ways are."""
+"""Batch norm by the fastest method for the device, and the layer that all methods share."""
 from images.models import model_utils
 from images.utils import device_utils
 from images.utils.tf1 import slim, tf
 
-# From how many elements batch norm is faster in blocks on a CPU (measured).
+# From this many elements, batch norm in blocks is faster on a CPU (measured).
 _MIN_ELEMENTS = 2**19
 
 
 def batch_norm(net, **arguments):
-  """Normalize as slim.batch_norm() does with its arg scope, in the way that is fastest here.
+  """Normalize as slim.batch_norm() with its arg scope does, by the fastest method for the device.
 
-  A processor takes two to three times as long in bfloat16 unless the channels are a multiple of 16,
-  where float32 is faster; and in training up to twice as long for large batches as for many
-  images of 2 x 2 pixels, whose statistics are the same; with AVX2, where channels are a multiple of
-  512, half as long for images of one pixel again. On a GPU nothing is changed.
+  On a CPU, bfloat16 takes two to three times as long if the channels are not a multiple of 16; it
+  is then normalized in float32, which is faster. In training, large batches take up to twice as
+  long as the same pixels arranged as images of 2 x 2 pixels, which have the same statistics; large
+  batches are therefore reshaped to such images. With AVX2 but not AVX-512, and if the channels are
+  a multiple of 512, images of one pixel take half the time, and are used instead. On a GPU nothing
+  changes.
 
   Args:
     net: tensor [batch, height, width, channels].
-    **arguments: of slim.batch_norm().
+    **arguments: arguments of slim.batch_norm().
 
   Returns:
-    Tensor like `net`.
+    Tensor of the shape and dtype of `net`.
   """
   if device_utils.accelerator():
     return _batch_norm(net, **arguments)
   channels = net.shape[3]
   is_slow = net.dtype == tf.bfloat16 and channels % 16
-  numbers = net.shape.num_elements() or 0  # None for a size that is not known.
+  numbers = net.shape.num_elements() or 0  # None if a size is unknown.
   side = 1 if device_utils.has_avx2_only() and channels % 512 == 0 else 2
   in_blocks = (numbers >= _MIN_ELEMENTS and numbers // channels % side**2 == 0
                and model_utils.uses_batch_statistics(arguments))
@@ -37,9 +39,9 @@ def batch_norm(net, **arguments):
 
 
 def _batch_norm(net, **arguments):
-  """Normalize as slim.batch_norm() does, without Keras where its arguments allow that.
+  """Normalize as slim.batch_norm() does, without its Keras layer if the arguments allow that.
 
-  The layer of Keras takes twice as long to build, and networks have hundreds.
+  The Keras layer takes twice as long to build, and networks have hundreds of them.
   """
   arguments = {**model_utils.scope_of(slim.batch_norm), **arguments}
   if not is_plain(arguments) or net.dtype not in (tf.float32, tf.float16, tf.bfloat16):
@@ -54,7 +56,7 @@ def _batch_norm(net, **arguments):
 
 
 def is_plain(arguments):
-  """Return whether layer() takes all of `arguments`, a dict of those of slim.batch_norm()."""
+  """Return whether layer() supports `arguments`, a dict of arguments of slim.batch_norm()."""
   known = {'scope', 'scale', 'decay', 'epsilon', 'is_training', 'activation_fn'}
   return (arguments.keys() <= known
           and isinstance(arguments.get('is_training', True), bool))
@@ -62,14 +64,18 @@ def is_plain(arguments):
 
 def layer(normalize, inputs, depth, *, scope=None, scale=False, decay=0.999, epsilon=0.001,
           is_training=True, activation_fn=None):
-  """Return what `normalize` makes, with the variables and the updates of slim.batch_norm().
+  """Build a layer that `normalize` computes, with the variables and updates of slim.batch_norm().
 
   Args:
-    normalize: function (gamma, beta, (moving mean, moving variance), epsilon, is_training) to
-      (outputs, mean [depth] of the batch, its variance [depth] with Bessel's correction).
-    inputs: tensor, what the layer sees.
+    normalize: function (gamma, beta, (moving mean, moving variance), epsilon, is_training) that
+      returns (outputs, mean [depth] of the batch, variance [depth] of the batch with Bessel's
+      correction).
+    inputs: tensor, the input of the layer, for the variable scope.
     depth: integer, channels of the outputs.
-    The others: as of slim.batch_norm(), whose arg scope is not looked at.
+    The others: see slim.batch_norm(); its arg scope has no effect here.
+
+  Returns:
+    The outputs, after `activation_fn` if there is one.
   """
   def variable(name, initializer, *, trainable):
     return slim.model_variable(name, [depth], initializer=initializer, trainable=trainable)

@@ -7,7 +7,7 @@ from images.utils.tf1 import slim, tf
 
 
 def cifarnet_arg_scope(weight_decay=0.004):
-  """Return the arg scope of CifarNet; the L2 loss sees the fully connected layers only."""
+  """Return the arg scope of CifarNet; only fc3 and fc4 have an L2 loss."""
   with slim.arg_scope(
       [slim.conv2d],
       weights_initializer=tf.truncated_normal_initializer(stddev=5e-2)), slim.arg_scope(
@@ -43,7 +43,7 @@ def cifarnet(inputs, num_classes=10, *, is_training=False, dropout_keep_prob=0.5
 
 
 def _normalize_response(net, name):
-  """Normalize every activation by its 9 neighbouring channels."""
+  """Normalize every activation by the 9 channels around it, its own included."""
   # TensorFlow has no half-precision kernel for this on the CPU.
   normalized = tf.nn.lrn(tf.cast(net, tf.float32), depth_radius=4, bias=1.0,
                          alpha=0.001 / 9.0, beta=0.75, name=name)
@@ -51,7 +51,7 @@ def _normalize_response(net, name):
 
 
 def _logits(net, num_classes):
-  """Return the last layer, which starts small, without biases and weight decay."""
+  """Return the logits; their layer starts with small weights and has no weight decay."""
   return slim.fully_connected(
       net, num_classes, activation_fn=None,
       biases_initializer=tf.zeros_initializer(),

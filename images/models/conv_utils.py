@@ -1,4 +1,4 @@
-"""Convolutions in the way that is fastest here: layers, and the head that predicts with one."""
+"""Convolution layers by the fastest method for the device, and a head that predicts with one."""
 import functools
 import inspect
 import math
@@ -10,19 +10,19 @@ from images.utils.tf1 import slim, tf
 
 @slim.add_arg_scope
 def conv2d(inputs, num_outputs, kernel_size, *, is_training=False, **arguments):
-  """Convolve as slim.conv2d() does with its arg scope, in the way that is fastest here.
+  """Convolve as slim.conv2d() with its arg scope does, by the fastest method for the device.
 
-  In training on a CPU, 3 x 3 filters in float32 take fewer multiplications, see winograd_utils;
-  batch norm after 1 x 1 filters of few channels takes less time, see covariance_utils; and 1 x 1
-  filters over few pixels are matrix products, see product_utils. Variables and outputs are those of
-  slim.conv2d(). On a GPU and in evaluation nothing changes.
+  In training on a CPU, 3 x 3 filters in float32 take fewer multiplications (see winograd_utils),
+  batch norm after 1 x 1 filters with few input channels takes less time (see covariance_utils), and
+  1 x 1 filters over few pixels are computed as matrix products (see product_utils). Variables and,
+  up to rounding, outputs are those of slim.conv2d(). On a GPU and in evaluation nothing changes.
 
   Args:
     inputs: tensor [batch, height, width, channels].
     num_outputs: integer, channels of the output.
     kernel_size: integer, or (height, width) in pixels.
-    is_training: whether the network is trained; the factory puts it into the arg scope.
-    **arguments: others of slim.conv2d().
+    is_training: whether the network is trained; model_factory sets it in the arg scope.
+    **arguments: other arguments of slim.conv2d().
 
   Returns:
     Tensor [batch, output height, output width, num_outputs].
@@ -36,16 +36,16 @@ def conv2d(inputs, num_outputs, kernel_size, *, is_training=False, **arguments):
 
 
 def valid_conv2d(net, channels, kernel=(1, 1), **arguments):
-  """Convolve with padding VALID, as a matrix product where the kernel sees the whole image.
+  """Convolve with padding VALID; if the kernel covers the whole image, as a matrix product.
 
-  It is the layer that slim.conv2d() makes, with its arg scope and its variables, but a processor
-  takes up to ten times as long for a convolution that has one position.
+  The layer has the arg scope and the variables of slim.conv2d(). On a CPU, a convolution with only
+  one position takes up to ten times as long as the product.
 
   Args:
     net: tensor [batch, height, width, channels].
-    channels: integer, of the output.
+    channels: integer, channels of the output.
     kernel: (height, width) in pixels.
-    **arguments: others of slim.conv2d() that slim.fully_connected() has as well.
+    **arguments: other arguments that slim.conv2d() and slim.fully_connected() both have.
 
   Returns:
     Tensor [batch, 1 + height - kernel height, 1 + width - kernel width, channels].
@@ -68,18 +68,18 @@ def valid_conv2d(net, channels, kernel=(1, 1), **arguments):
 
 def conv_head(net, num_classes, end_points, *, pool, is_training, dropout_keep_prob,
               spatial_squeeze, scope='Conv2d_1c_1x1', pre_logits=False):
-  """Average, drop out and predict with a 1x1 convolution: MobileNets, Inception v1 to v3.
+  """Average, apply dropout, predict with a 1x1 convolution: MobileNets and Inception v1 to v3.
 
   Args:
     net: tensor [batch, height, width, channels].
-    num_classes: integer, or 0 or None for the averaged features.
-    end_points: dict, is added to.
-    pool: string, the end point of the average.
+    num_classes: integer, or 0 or None to return the averaged features.
+    end_points: dict to which the end points of the head are added.
+    pool: string, the name of the average among the end points.
     is_training: whether dropout acts.
     dropout_keep_prob: share of the activations that dropout keeps.
     spatial_squeeze: whether logits are [batch, num_classes], not rank 4.
-    scope: string, of the convolution.
-    pre_logits: whether what the convolution sees is an end point.
+    scope: string, the scope of the convolution.
+    pre_logits: whether the input of the convolution becomes the end point 'PreLogits'.
 
   Returns:
     (logits or features, end points).
@@ -100,20 +100,20 @@ def conv_head(net, num_classes, end_points, *, pool, is_training, dropout_keep_p
 
 
 def _arguments_of(layer, *inputs, **arguments):
-  """Return all that a call of a layer of TF-Slim hands to it, in its arg scope, a dict."""
+  """Return the arguments of a TF-Slim layer's call, its arg scope and defaults included, a dict."""
   call = inspect.signature(layer).bind(*inputs, **{**model_utils.scope_of(layer), **arguments})
   call.apply_defaults()
   return call.arguments
 
 
 def _both(sides):
-  """Return [height, width] of an integer or of both."""
+  """Return [height, width] of a pair, or of an integer that stands for both."""
   return [sides] * 2 if isinstance(sides, int) else list(sides)
 
 
 def _faster_convolution(inputs, num_outputs, kernel_size, stride, rate, padding, data_format,
                         normalizer_fn, normalizer_params, **_):
-  """Return the `convolve` of _layer() that beats slim.conv2d() on a CPU, or None."""
+  """Return a `convolve` for _layer() that is faster than slim.conv2d() on a CPU, or None."""
   if not (_both(stride) == _both(rate) == [1, 1] and data_format in (None, 'NHWC')
           and inputs.shape[1:].is_fully_defined()):
     return None
@@ -135,7 +135,7 @@ def _faster_convolution(inputs, num_outputs, kernel_size, stride, rate, padding,
 def _layer(convolve, inputs, num_outputs, kernel_size, scope, reuse, trainable,
            variables_collections, outputs_collections, weights_initializer, weights_regularizer,
            activation_fn, **others):
-  """Return what a layer computes whose `convolve` makes of inputs and filters what is activated."""
+  """Build a slim.conv2d() layer in which `convolve` computes the input of the activation."""
   def variable(name, shape, initializer, regularizer):
     return slim.model_variable(
         name, shape, inputs.dtype, initializer=initializer, regularizer=regularizer,
@@ -153,7 +153,7 @@ def _layer(convolve, inputs, num_outputs, kernel_size, scope, reuse, trainable,
 
 def _convolved(convolution, inputs, filters, variable, *, normalizer_fn, normalizer_params,
                biases_initializer, biases_regularizer, **_):
-  """Return what slim.conv2d() makes of a convolution before it is activated."""
+  """Convolve, then apply the normalizer or biases as slim.conv2d() does before the activation."""
   net = convolution(inputs, filters)
   if normalizer_fn:
     return normalizer_fn(net, **normalizer_params or {})
@@ -164,9 +164,9 @@ def _convolved(convolution, inputs, filters, variable, *, normalizer_fn, normali
 
 
 def _normalized_by_covariance(inputs, filters, _, **__):
-  """Return what batch norm makes of the convolution, with its arg scope and variables."""
+  """Convolve and batch-normalize, with the arg scope and the variables of slim.batch_norm()."""
   def normalize(gamma, beta, _, *, epsilon, is_training):
-    del is_training  # It does.
+    del is_training  # Always true, see _faster_convolution().
     net, mean, variance = covariance_utils.convolution(inputs, filters, gamma, beta, epsilon)
     count = inputs.shape[:3].num_elements()
     return net, mean, variance * (count / (count - 1))

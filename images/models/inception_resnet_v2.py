@@ -46,13 +46,13 @@ _ROWS = (
     Layer('Conv2d_7b_1x1', 1536),
 )
 
-# Outputs that are no end points, or are under another name.
+# Outputs that are not end points (None), or are end points under another name.
 _END_POINT_NAMES = {'Repeat/block35': None, 'Repeat_1/block17': 'PreAuxLogits',
                     'Repeat_2/block8': None, 'Block8': None}
 
 
 def inception_resnet_v2_arg_scope(weight_decay=0.00004):
-  """Return the arg scope; biases have an L2 loss of the factor `weight_decay`, too."""
+  """Return the arg scope; `weight_decay` is the L2 factor of weights and biases."""
   regularizer = slim.l2_regularizer(weight_decay)
   with slim.arg_scope(
       [slim.conv2d, slim.fully_connected], weights_regularizer=regularizer,
@@ -62,7 +62,7 @@ def inception_resnet_v2_arg_scope(weight_decay=0.00004):
     return scope
 
 
-# 75 pixels leave Mixed_7a its 3x3 windows.
+# Images of 75 pixels leave the 3x3 positions that Mixed_7a needs.
 @model_utils.network(default_image_size=299, smallest_image_size=75)
 def inception_resnet_v2(inputs, num_classes=1001, *, is_training=True, dropout_keep_prob=0.8,
                         reuse=None, create_aux_logits=True, scope='InceptionResnetV2'):
@@ -76,7 +76,7 @@ def inception_resnet_v2(inputs, num_classes=1001, *, is_training=True, dropout_k
     if inception_utils.has_auxiliary_head(inputs, num_classes, create_aux_logits, is_training):
       end_points['AuxLogits'] = inception_utils.dense_auxiliary_logits(
           end_points['PreAuxLogits'], num_classes, pool='Conv2d_1a_3x3',  # sic: it pools 5x5
-          conv='Conv2d_2a_5x5', scope='Logits')  # sic: the kernel is what the pooling left
+          conv='Conv2d_2a_5x5', scope='Logits')  # sic: the kernel is as large as the pooled map
     return inception_utils.dense_head(
         net, num_classes, end_points, dropout_keep_prob=dropout_keep_prob,
         is_training=is_training)

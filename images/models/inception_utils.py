@@ -1,4 +1,4 @@
-"""The rows that Inception networks are tables of, their interpreter and shared parts."""
+"""The row types of the tables that define Inception networks, their interpreter, shared parts."""
 import re
 import typing
 
@@ -12,17 +12,17 @@ class Layer(typing.NamedTuple):
   channels: int = 0  # of a convolution
   stride: int = 1
   padding: str = 'SAME'
-  kernel: tuple = ()  # where the name does not tell
-  stddev: float = 0.0  # of the initial weights, where they have one of their own
+  kernel: tuple = ()  # if it is not the one in the name
+  stddev: float = 0.0  # of the initial weights; 0 for the initializer of the arg scope
 
 
 class Fork(typing.NamedTuple):
-  """Layers side by side at the end of a branch."""
+  """Parallel layers at the end of a branch; their outputs are concatenated."""
   layers: tuple
 
 
 class Mixed(typing.NamedTuple):
-  """Branches side by side, each a tuple of layers; their outputs are concatenated."""
+  """Parallel branches, each a tuple of layers; their outputs are concatenated."""
   name: str
   branches: tuple
 
@@ -32,7 +32,7 @@ class Residual(typing.NamedTuple):
   name: str
   branches: tuple
   scale: float
-  repeats: int = 0  # 0 for a block that has no number
+  repeats: int = 0  # 0: once, in a scope without a number
   activation: typing.Callable = tf.nn.relu
 
 
@@ -52,14 +52,14 @@ def inception_arg_scope(weight_decay=0.00004):
 
 
 def layers(net, rows, end_points):
-  """Interpret rows one after the other; add the output of each to the end points."""
+  """Build the rows in order, add their outputs to `end_points`, and return the last output."""
   for row in rows:
     net = end_points[row.name] = _BUILDERS[type(row)](net, row)
   return net
 
 
 def dense_head(net, num_classes, end_points, *, dropout_keep_prob, is_training):
-  """Average, drop out and predict with a dense layer; otherwise as `conv_utils.conv_head`."""
+  """Average, apply dropout, predict with a dense layer; otherwise as `conv_utils.conv_head`."""
   with tf.variable_scope('Logits'):
     net = end_points['global_pool'] = model_utils.average(net, 'global_pool')
     if not num_classes:
@@ -73,25 +73,28 @@ def dense_head(net, num_classes, end_points, *, dropout_keep_prob, is_training):
 
 
 def has_auxiliary_head(inputs, num_classes, create_aux_logits, is_training):
-  """Return whether a network has its auxiliary head.
+  """Return whether to build the auxiliary head of a network.
 
-  The head's weights depend on the image size: where that is unknown, evaluation goes
-  without the head, and training is an error of `auxiliary_features`.
+  The head's weights depend on the image size. If that is unknown, evaluation omits the
+  head, and in training `auxiliary_features` raises an error.
   """
   known = inputs.shape[1:3].is_fully_defined()
   return bool(create_aux_logits and num_classes and (is_training or known))
 
 
 def auxiliary_features(net, *, pool, conv, largest=None, stddev=0.0):
-  """Return what an auxiliary head predicts from, [batch, height, width, 768].
+  """Return the features that an auxiliary head predicts from, [batch, height, width, 768].
 
   Args:
     net: tensor [batch, height, width, channels].
-    pool: string, scope of the pooling: 5x5 or the whole map, if that is smaller.
+    pool: string, scope of the pooling, whose window is 5x5, or the whole map if smaller.
     conv: string, scope of the convolution over the pooled map; '{kernel}' becomes
       its kernel.
     largest: integer, the convolution's largest kernel, or None for the whole map.
     stddev: of the initial weights of this convolution, or 0 for the arg scope's.
+
+  Raises:
+    ValueError: the height or width of `net` is unknown.
   """
   window = [min(5, size) for size in model_utils.known_size(net, 'the auxiliary head')]
   net = slim.avg_pool2d(net, window, stride=3, padding='VALID', scope=pool)
@@ -121,7 +124,7 @@ def _layer(net, row):
 
 
 def _kernel(name):
-  """Return the kernel that a name ends with, such as (1, 7) of 'Conv2d_0b_1x7'."""
+  """Return the kernel that a name ends with, such as (1, 7) for 'Conv2d_0b_1x7'."""
   return tuple(int(size) for size in re.search(r'_(\d+)x(\d+)$', name).groups())
 
 

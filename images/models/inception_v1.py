@@ -5,7 +5,7 @@ from images.utils.tf1 import slim, tf
 
 
 def _mixed(name, one, three, five, pool, *, last='Conv2d_0b_3x3'):
-  """Return a block of four branches; the numbers are channels, as in the paper's Table 1."""
+  """Return a block of four branches; arguments are channels, as in the paper's Table 1."""
   return Mixed(name, (
       (Layer('Conv2d_0a_1x1', one),),
       (Layer('Conv2d_0a_1x1', three[0]), Layer('Conv2d_0b_3x3', three[1])),

@@ -12,7 +12,7 @@ _STEM = (
 
 
 def _mixed(name, one, three, double, pool, *, pooling='AvgPool_0a_3x3'):
-  """Return a block of four branches; the numbers are channels, as in the paper's Figure 5."""
+  """Return a block of four branches; arguments are channels, as in the paper's Figure 5."""
   return Mixed(name, (
       (Layer('Conv2d_0a_1x1', one),),
       (Layer('Conv2d_0a_1x1', three[0], stddev=0.09), Layer('Conv2d_0b_3x3', three[1])),
@@ -23,7 +23,7 @@ def _mixed(name, one, three, double, pool, *, pooling='AvgPool_0a_3x3'):
 
 
 def _reduction(name, three, double):
-  """Return a block that halves the image; the numbers are channels."""
+  """Return a block that halves the image; arguments are channels."""
   return Mixed(name, (
       (Layer('Conv2d_0a_1x1', three[0], stddev=0.09),
        Layer('Conv2d_1a_3x3', three[1], stride=2)),
@@ -54,7 +54,7 @@ def inception_v2(inputs, num_classes=1000, *, is_training=True, dropout_keep_pro
   """Build Inception v2; arguments and results as in `conv_utils.conv_head`."""
   with tf.variable_scope(scope, 'InceptionV2', [inputs], reuse=reuse), \
       slim.arg_scope([slim.batch_norm], is_training=is_training):
-    # sic: biases, and neither batch norm nor L2 loss, unlike all other layers.
+    # sic: unlike all other layers, it has biases, but neither batch norm nor L2 loss.
     net = slim.separable_conv2d(
         inputs, 64, 7, depth_multiplier=8, stride=2, scope='Conv2d_1a_7x7',
         weights_initializer=tf.truncated_normal_initializer(stddev=1.0))

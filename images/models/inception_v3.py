@@ -15,7 +15,7 @@ STEM = (
 
 
 def _mixed_5(name, pool, *, five=('Conv2d_0a_1x1', 'Conv2d_0b_5x5')):
-  """Return a block of the 35x35 maps; `pool` is the channels after its pooling."""
+  """Return a block of the 35x35 maps; `pool` is the number of channels after its pooling."""
   return Mixed(name, (
       (Layer('Conv2d_0a_1x1', 64),),
       (Layer(five[0], 48), Layer(five[1], 64)),
@@ -25,7 +25,7 @@ def _mixed_5(name, pool, *, five=('Conv2d_0a_1x1', 'Conv2d_0b_5x5')):
 
 
 def _mixed_6(name, width):
-  """Return a block of the 17x17 maps; `width` is the channels inside its branches."""
+  """Return a block of the 17x17 maps; `width` is the number of channels inside its branches."""
   return Mixed(name, (
       (Layer('Conv2d_0a_1x1', 192),),
       (Layer('Conv2d_0a_1x1', width), Layer('Conv2d_0b_1x7', width),
@@ -74,7 +74,7 @@ _ROWS = (
 )
 
 
-# 75 pixels leave Mixed_7a its 3x3 windows.
+# Images of 75 pixels leave the 3x3 positions that Mixed_7a needs.
 @model_utils.network(default_image_size=299, smallest_image_size=75)
 def inception_v3(inputs, num_classes=1000, *, is_training=True, dropout_keep_prob=0.8,
                  spatial_squeeze=True, reuse=None, create_aux_logits=True, scope='InceptionV3'):

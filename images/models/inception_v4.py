@@ -67,7 +67,7 @@ _ROWS = (
 )
 
 
-# 75 pixels leave Mixed_7a its 3x3 windows.
+# Images of 75 pixels leave the 3x3 positions that Mixed_7a needs.
 @model_utils.network(default_image_size=299, smallest_image_size=75)
 def inception_v4(inputs, num_classes=1001, *, is_training=True, dropout_keep_prob=0.8,
                  reuse=None, create_aux_logits=True, scope='InceptionV4'):

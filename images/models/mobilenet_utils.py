@@ -1,4 +1,4 @@
-"""The rows that MobileNets are tables of, their interpreter and arg scope."""
+"""The row types of the tables that define MobileNets, their interpreter and arg scope."""
 import typing
 
 from images.models import batch_norm_utils, conv_utils, model_utils
@@ -6,14 +6,14 @@ from images.utils.tf1 import slim, tf
 
 
 class Conv(typing.NamedTuple):
-  """A convolution, followed by batch norm unless it is not `normalized`."""
+  """A convolution, followed by batch norm if `normalized`."""
   scope: str
   channels: int
   kernel: int = 1
   stride: int = 1
   activation: typing.Callable = model_utils.relu6
   normalized: bool = True
-  shrinks: bool = True  # with a width multiplier below 1, too
+  shrinks: bool = True  # whether width multipliers below 1 apply
 
 
 class Block(typing.NamedTuple):
@@ -21,7 +21,7 @@ class Block(typing.NamedTuple):
   scope: str
   channels: int
   stride: int = 1
-  expansion: float = 6  # inner channels over channels of the input
+  expansion: float = 6  # inner channels divided by those of the input
   kernel: int = 3
   activation: typing.Callable = model_utils.relu6
   squeeze_excite: bool = False
@@ -30,7 +30,7 @@ class Block(typing.NamedTuple):
 
 
 class Pool(typing.NamedTuple):
-  """The average over all positions, which stay dimensions."""
+  """The average over all positions, whose dimensions are kept."""
 
 
 def hard_swish(x):
@@ -64,7 +64,7 @@ def layers(net, rows, multiplier):
 
   Returns:
     net: tensor, the output of the last layer.
-    end_points: dict of tensors, the layers before their insides.
+    end_points: dict of tensors, the outputs of the layers, then the inner outputs of blocks.
   """
   outputs, insides = {}, {}
   for number, row in enumerate(rows, start=1):
@@ -81,10 +81,10 @@ def declare(name, *, scope, rows, multiplier=1.0, interpret=layers, pool='global
   Args:
     name: string, the published name.
     scope: string, the default variable scope.
-    rows: tuple, the layers; of Conv, Block and Pool for `layers`.
+    rows: tuple of what `interpret` takes; for `layers`, of Conv, Block and Pool.
     multiplier: factor of the channels of every layer.
     interpret: function (images, rows, multiplier) to (net, end points).
-    pool: string, the end point of the average before the logits.
+    pool: string, the name of the average before the logits among the end points.
     num_classes: integer, the function's default.
     dropout_keep_prob: the function's default.
   """
@@ -105,7 +105,7 @@ def declare(name, *, scope, rows, multiplier=1.0, interpret=layers, pool='global
 
 
 def make_divisible(channels, divisor=8):
-  """Round to a multiple of the divisor, half of it up, but lose at most a tenth."""
+  """Round to the nearest multiple of `divisor`, halves up, but lose at most a tenth."""
   rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
   return rounded if rounded >= 0.9 * channels else rounded + divisor
 
@@ -145,7 +145,7 @@ def _block(net, row, multiplier):
 
 
 def _squeeze_excite(net):
-  """Weigh the channels by what they are on average (1709.01507)."""
+  """Weight the channels by a function of their averages (1709.01507)."""
   with tf.variable_scope('squeeze_excite'), slim.arg_scope([slim.conv2d], normalizer_fn=None):
     channels = int(net.shape[-1])
     weights = model_utils.average(net)

@@ -1,4 +1,4 @@
-"""MobileNet v1 (1704.04861): depthwise and pointwise convolutions in turns."""
+"""MobileNet v1 (1704.04861): alternating depthwise and pointwise convolutions."""
 import functools
 
 from images.models import conv_utils, mobilenet_utils
@@ -17,7 +17,7 @@ _ROWS = (
 
 
 def _interpret(images, rows, multiplier):
-  """Interpret the table; return the net and its end points."""
+  """Build the layers of the table; return the last output and the end points."""
   net = slim.conv2d(images, _width(32, multiplier), 3, stride=2, scope='Conv2d_0')
   end_points = {'Conv2d_0': net}
   for number, (stride, channels) in enumerate(rows, start=1):

@@ -9,7 +9,7 @@ _swish = {'activation': hard_swish}
 _large = {'kernel': 5}
 _excite = {'squeeze_excite': True}
 
-# Table 1 of the paper; the expansions are its inner channels over those of the input.
+# Table 1 of the paper; the expansions are its inner channels divided by those of the input.
 _LARGE = (
     Conv('Conv', 16, kernel=3, stride=2, **_swish),
     Block('expanded_conv', 16, expansion=1, **_relu),

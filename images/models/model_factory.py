@@ -1,7 +1,8 @@
 """Finds a network and its arg scope by name.
 
-Not those of tf_slim.nets: half of the published ones are not there, and their dropout cannot be
-told what to keep, so that a resumed run would differ from an unbroken one.
+The networks are not those of tf_slim.nets, which lacks half of the published ones, and whose
+dropout cannot depend on the batch alone, so that a resumed run would differ from an uninterrupted
+one.
 """
 import functools
 import inspect
@@ -76,7 +77,7 @@ models_map = {
 
 
 def _all(prefix, arg_scope):
-  """Return the arg scope under the name of each network that begins with `prefix`."""
+  """Return a dict from each network name that begins with `prefix` to the arg scope."""
   return {name: arg_scope for name in models_map if name.startswith(prefix)}
 
 
@@ -108,19 +109,19 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
     name: string, a key of `models_map`.
     num_classes: integer, width of the logits; 0 for features instead of logits.
     weight_decay: factor of the L2 losses of the weights.
-    is_training: whether dropout acts and batch norm learns.
-    has_auxiliary_head: whether a network that has an auxiliary head gets it; its weights
-      depend on the image size.
+    is_training: whether dropout acts and batch norm uses the statistics of the batch.
+    has_auxiliary_head: whether to build the auxiliary head of a network that has one; its
+      weights depend on the image size.
 
   Returns:
     A function `network_fn(images, seed=None, **kwargs) -> (logits, end_points)` with the
     attributes `default_image_size` and `smallest_image_size` (pixels). Its `seed`, an int64
     tensor [2], decides what dropout and drop path keep, see `model_utils.keep_randomly`. All
-    variables that it makes, trained or not, with TF-Slim or without, are tf.model_variables().
+    variables that it creates, trainable or not, by TF-Slim or not, are in tf.model_variables().
 
   Raises:
-    ValueError: no network has this name, or it has no arg scope; from network_fn: it returns
-      something else.
+    ValueError: no network has this name, or it has no arg scope; raised by network_fn: the
+      network returned something other than logits for `num_classes` and a dict.
   """
   network = name_utils.lookup(models_map, name, 'model (--model_name)')
   arg_scope = name_utils.lookup(arg_scopes_map, name, 'arg scope of a model (arg_scopes_map)')
@@ -145,7 +146,7 @@ def get_network_fn(name, num_classes, weight_decay=0.0, is_training=False,
 
 
 def _check_outputs(name, outputs, num_classes):
-  """Raise ValueError unless a network has returned logits of as many classes, and a dict."""
+  """Raise ValueError unless a network returned logits of `num_classes` classes, and a dict."""
   if not (isinstance(outputs, tuple) and len(outputs) == 2 and isinstance(outputs[1], dict)):
     raise ValueError(f'the network {name} has to return (logits, end_points), a tensor and a '
                      f'dict, not {outputs}')

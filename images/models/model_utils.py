@@ -1,4 +1,4 @@
-"""What the networks share: image sizes and their check, dropout, pooling and prediction."""
+"""What the networks share: image sizes and their check, dropout, rectifiers and pooling."""
 import functools
 import zlib
 
@@ -13,7 +13,7 @@ def network(*, default_image_size, smallest_image_size=1):
     default_image_size: integer, height and width in pixels that the published
       weights were trained at; becomes an attribute of the function.
     smallest_image_size: integer, the smallest height and width in pixels that
-      leaves every layer at least one position; an attribute too.
+      leaves every layer at least one position; also an attribute.
 
   Returns:
     A decorator; the decorated function raises ValueError if its images are not
@@ -43,11 +43,11 @@ def _check_images(inputs, smallest, name):
 
 
 def known_size(net, layer):
-  """Return [height, width] of `net`, which the shape of the layer's weights depends on.
+  """Return [height, width] of `net`, on which the shape of the layer's weights depends.
 
   Args:
     net: tensor [batch, height, width, channels].
-    layer: string, what needs the size.
+    layer: string, the layer that needs the size, for the error message.
 
   Raises:
     ValueError: height or width is unknown while the graph is built.
@@ -61,7 +61,7 @@ def known_size(net, layer):
 
 
 def named(network_function, name, what):
-  """Give a network function that a table row made its name and its documentation.
+  """Set the name and docstring of a network function that another function created.
 
   Args:
     network_function: function.
@@ -93,8 +93,11 @@ def dropout(inputs, keep_prob=0.5, *, is_training=True, scope=None):
   Args:
     inputs: tensor, any floating dtype.
     keep_prob: float, share of the activations that is kept.
-    is_training: bool, without which `inputs` stay as they are.
+    is_training: bool; if false, `inputs` stay as they are.
     scope: string, by default 'Dropout'.
+
+  Returns:
+    Tensor of the shape and dtype of `inputs`.
   """
   with tf.variable_scope(scope, 'Dropout', [inputs]):
     if not is_training or keep_prob >= 1:
@@ -104,14 +107,19 @@ def dropout(inputs, keep_prob=0.5, *, is_training=True, scope=None):
 
 @slim.add_arg_scope
 def keep_randomly(net, keep_prob, shape, *, seed=None):
-  """Set a part of `net` to zero, and scale up the other so that the mean stays.
+  """Set random parts of `net` to zero, and scale up the others so that the expected mean stays.
 
   Args:
     net: tensor, any floating dtype.
-    keep_prob: float or scalar float32 tensor, the probability to keep a part.
-    shape: of the parts, as broadcasting matches it to that of `net`.
-    seed: int64 tensor [2], of which, and of the variable scope, the choice is a function.
-      None chooses anew at every run. The factory puts it into the arg scope of a network.
+    keep_prob: float or scalar float32 tensor, the probability of keeping a part.
+    shape: the shape of the random mask, which is broadcast to that of `net`: each element
+      stands for one part.
+    seed: int64 tensor [2] that determines the choice, together with the name of the variable
+      scope; with None the choice differs at every run. model_factory sets it in the arg scope of
+      a network.
+
+  Returns:
+    Tensor of the shape and dtype of `net`.
   """
   # In float32: bfloat16 has too few numbers below 1 for a probability such as 0.999.
   if seed is None:
@@ -124,48 +132,48 @@ def keep_randomly(net, keep_prob, shape, *, seed=None):
 def _scope_seed(seed):
   """Return a seed for the current variable scope."""
   scope = zlib.crc32(tf.get_variable_scope().name.encode())
-  with tf.device('/cpu:0'):  # Random operations want their seed there.
+  with tf.device('/cpu:0'):  # Random operations read their seed there.
     return tf.random.experimental.stateless_fold_in(seed, tf.constant(scope, tf.int64))
 
 
 def relu(net):
-  """Rectify as tf.nn.relu() does, in the way that is fastest here: worth it in some networks.
+  """Rectify as tf.nn.relu() does, by the fastest method for the device.
 
-  In training a processor does it to the bits of bfloat16, several times as fast. What is not a
-  number may so become zero, as where TensorFlow fuses batch norm and rectifier; a training step
-  looks at what batch norm has seen.
+  In training on a CPU, bfloat16 is rectified by its bits, which is several times as fast, but makes
+  only some networks faster. A NaN may then become zero, as it may when TensorFlow fuses batch norm
+  and rectifier; a training step therefore checks the statistics of batch norm.
 
   Args:
-    net: tensor, any floating dtype, what a batch norm or a sum of such has made.
+    net: tensor, any floating dtype, the output of a batch norm or a sum of such outputs.
   """
   return (rectifier_utils.relu if _trains_by_bits(net) else tf.nn.relu)(net)
 
 
 def relu6(net):
-  """Rectify as tf.nn.relu6() does, in the way that is fastest here, see relu()."""
+  """Rectify as tf.nn.relu6() does, by the fastest method for the device, see relu()."""
   return (rectifier_utils.relu6 if _trains_by_bits(net) else tf.nn.relu6)(net)
 
 
 def _trains_by_bits(net):
-  """Return whether `net` is what a processor does better with the bits of, while it trains."""
+  """Return whether to rectify `net` by its bits: it is bfloat16, in training on a CPU."""
   return (net.dtype == tf.bfloat16 and not device_utils.accelerator()
           and uses_batch_statistics({}))
 
 
 def uses_batch_statistics(arguments):
-  """Return whether slim.batch_norm() with `arguments` and its arg scope is told that it trains."""
+  """Return whether slim.batch_norm() with `arguments` and its arg scope has is_training=True."""
   return {'is_training': True, **scope_of(slim.batch_norm), **arguments}['is_training'] is True
 
 
 def scope_of(layer):
-  """Return the arguments that the arg scope has for a layer of TF-Slim, a dict."""
+  """Return the arguments that the current arg scope sets for a TF-Slim layer, a dict."""
   return slim.current_arg_scope().get(slim.arg_scope_func_key(layer), {})
 
 
 def average(net, name='average'):
   """Return the average over all positions, [batch, 1, 1, channels], in the dtype of `net`.
 
-  It is computed in float32: a sum of thousands of half-precision numbers loses its digits.
+  It is computed in float32: a half-precision sum of thousands of elements loses precision.
   """
   mean = tf.reduce_mean(tf.cast(net, tf.float32), [1, 2], keepdims=True, name=name)
   return tf.cast(mean, net.dtype)

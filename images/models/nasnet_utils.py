@@ -1,4 +1,4 @@
-"""The networks that architecture search found: cells, and how they are stacked."""
+"""Networks found by architecture search: their cells, and how these are stacked."""
 import functools
 import typing
 
@@ -7,30 +7,30 @@ from images.utils.tf1 import slim, tf
 
 
 class Cell(typing.NamedTuple):
-  """Five sums of two operations, each on a state; every sum becomes a state itself.
+  """Five sums of two operations, each applied to a state; every sum becomes a state itself.
 
-  States 0 and 1 are the outputs of the last cell and of the one before.
+  States 0 and 1 are the outputs of the previous cell and of the one before it.
   """
   sums: tuple  # of ((operation, state), (operation, state))
   outputs: tuple  # states that are concatenated
 
 
 class Plan(typing.NamedTuple):
-  """A network: its cells and its numbers."""
+  """A network: its cells, their number and widths, its stem, dropout and drop path."""
   normal: Cell
   reduction: typing.Optional[Cell]  # None: normal cells reduce, with a stride
   cells: int  # normal cells; a third of them at each resolution
   filters: int  # of the first normal cell; they double with each reduction
   stem_filters: int
   imagenet_stem: bool = True  # two reducing cells come first
-  skip_reduction: bool = False  # a cell after a reduction sees the cells before it
+  skip_reduction: bool = False  # the cell after a reduction cell has reach 3, see _cells()
   dropout_keep_prob: float = 0.5
   drop_path_keep_prob: float = 1.0
   drop_path_steps: int = 250000
 
 
 def nasnet_arg_scope(weight_decay, *, decay=0.9997, epsilon=0.001):
-  """Return an arg scope without activations and biases of convolutions.
+  """Return an arg scope in which layers have no activation, and convolutions no biases.
 
   Args:
     weight_decay: factor of the L2 loss of all weights.
@@ -72,14 +72,14 @@ def declare(name, plan, *, default_image_size):
 
 
 def drop_path_schedule(plan, keep_prob):
-  """Return a function from the number of a cell to the probability to keep a path.
+  """Return a function from the number of a cell to the probability of keeping a path.
 
   The probability falls with the cell's depth, and with the global step until
-  `plan.drop_path_steps`. It is None where nothing is dropped.
+  `plan.drop_path_steps`. It is None if nothing is dropped.
   """
   if keep_prob >= 1.0:
     return lambda number: None
-  # Here, because in the scope of a cell a new global step would get the cell's name.
+  # Here, because a global step created in the scope of a cell would get the cell's name.
   step = tf.cast(tf.train.get_or_create_global_step(), tf.float32)
   progress = tf.minimum(1.0, step / plan.drop_path_steps)
   count = plan.cells + (2 if plan.reduction else 0) + (2 if plan.imagenet_stem else 0)
@@ -91,15 +91,15 @@ def build_cell(net, previous, cell, *, scope, filters, stride=1, halve_previous=
   """Build one cell.
 
   Args:
-    net: output of the last cell, [batch, height, width, channels].
-    previous: output of the cell before, or None for `net` once more.
+    net: output of the previous cell, [batch, height, width, channels].
+    previous: output of an earlier cell, or None to use `net` for both states.
     cell: Cell.
     scope: string, the variable scope.
     filters: integer, channels of each state that the cell makes.
     stride: integer, stride of the operations on states 0 and 1.
-    halve_previous: whether `previous` is twice as high and wide as `net`; told, because
-      the shapes need not be known.
-    keep_prob: scalar tensor, the probability to keep a path, or None for one.
+    halve_previous: whether `previous` is twice as high and wide as `net`; an argument,
+      because the shapes may be unknown.
+    keep_prob: scalar tensor, the probability of keeping a path, or None to keep all.
 
   Returns:
     Tensor [batch, height / stride, width / stride, filters * len(cell.outputs)].
@@ -143,7 +143,7 @@ def _operate(net, operation, filters, stride):
 
 
 def _conv(net, filters, scope, norm_scope, *, kernel=1, **kwargs):
-  """Convolve, then normalize under a name of its own."""
+  """Convolve in `scope`, then apply batch norm in `norm_scope`."""
   net = slim.conv2d(net, filters, kernel, scope=scope, **kwargs)
   return batch_norm_utils.batch_norm(net, scope=norm_scope)
 
@@ -154,7 +154,7 @@ def _drop_path(net, keep_prob):
 
 
 def _fit_previous(previous, filters, halve):
-  """Give the output of the cell before the size and channels of the cell's states."""
+  """Give `previous`, the output of an earlier cell, the size and channels of the states."""
   if halve:
     return _halve(tf.nn.relu(previous), filters)
   if previous.shape[-1] != filters:
@@ -163,17 +163,17 @@ def _fit_previous(previous, filters, halve):
 
 
 def _halve(net, filters):
-  """Halve height and width: half of the channels see even and half odd positions."""
+  """Halve height and width: half of the channels sample even and half odd positions."""
   subsample = functools.partial(slim.avg_pool2d, kernel_size=1, stride=2, padding='VALID')
   even = slim.conv2d(subsample(net), filters // 2, 1, scope='path1_conv')
-  # Not by [:, 1:, 1:]: its gradient takes several times as long as that of tf.slice().
+  # Not [:, 1:, 1:], whose gradient takes several times as long as that of tf.slice().
   shifted = tf.slice(tf.pad(net, [[0, 0], [0, 1], [0, 1], [0, 0]]), [0, 1, 1, 0], [-1] * 4)
   odd = slim.conv2d(subsample(shifted), filters - filters // 2, 1, scope='path2_conv')
   return batch_norm_utils.batch_norm(tf.concat([even, odd], 3), scope='final_path_bn')
 
 
 def _concatenate(states, outputs, filters):
-  """Concatenate states; that of the first cell's lone input is projected to the filters."""
+  """Concatenate states; one with other channels, the first cell's input, is projected first."""
   nets = []
   with tf.variable_scope('cell_output'):
     for state in outputs:
@@ -186,7 +186,7 @@ def _concatenate(states, outputs, filters):
 
 
 def _stem(inputs, plan):
-  """Return what the first cell sees."""
+  """Return the input of the first cell."""
   if plan.imagenet_stem:
     return _conv(inputs, plan.stem_filters, 'conv0', 'conv0_bn', kernel=3, stride=2,
                  padding='VALID')

@@ -16,7 +16,7 @@ def _convolutions(images):
   return slim.max_pool2d(net, 2, scope='pool5')
 
 
-# 231 pixels leave the 6x6 window of fc6.
+# Images of 231 pixels leave the 6x6 positions that fc6 needs.
 overfeat = wide_utils.declare(
     'overfeat', convolutions=_convolutions, fc6=(3072, (6, 6)), smallest_image_size=231,
     default_image_size=231, biases_initializer=tf.constant_initializer(0.1),

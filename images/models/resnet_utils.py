@@ -1,4 +1,4 @@
-"""The residual network around its units: root, blocks, head and arg scope.
+"""What residual networks have around their units: root, blocks, head and arg scope.
 
 After He et al., Deep Residual Learning for Image Recognition (1512.03385) and
 Identity Mappings in Deep Residual Networks (1603.05027).
@@ -38,7 +38,7 @@ def declare(name, *, units, bottleneck, preactivation):
   Args:
     name: string, the published name; also the default variable scope.
     units: four integers, the number of units in block1 to block4.
-    bottleneck: function (net, depth, stride) -> net, in an `add_arg_scope`.
+    bottleneck: function (net, depth, stride) -> net, decorated with slim.add_arg_scope.
     preactivation: whether units normalize their input, so that the root has no
       batch norm of its own and the last block is followed by one.
   """
@@ -63,7 +63,8 @@ def declare(name, *, units, bottleneck, preactivation):
 def conv2d_same(inputs, num_outputs, kernel_size, *, stride, scope):
   """Convolve with a padding that depends on the kernel only, not on the image size.
 
-  TensorFlow's SAME pads a strided convolution of an even size at one side only.
+  With stride 2 and an even image size, TensorFlow's SAME pads one pixel less at the top and left
+  than at the bottom and right.
 
   Args:
     inputs: tensor [batch, height, width, channels].
@@ -84,9 +85,10 @@ def conv2d_same(inputs, num_outputs, kernel_size, *, stride, scope):
 
 
 def subsample(inputs, stride, scope):
-  """Return every `stride`-th row and column of images, as pooling one pixel does.
+  """Return every `stride`-th row and column of images, as pooling over single pixels does.
 
-  On a CPU it does without pooling, whose gradient is slow there.
+  On a CPU it avoids pooling, whose gradient is slow there, if the image size is known and a
+  multiple of `stride`.
 
   Args:
     inputs: tensor [batch, height, width, channels].
@@ -109,7 +111,7 @@ def subsample(inputs, stride, scope):
 
 
 def _root(inputs, preactivation):
-  """Return the image at a quarter of its size, 64 channels deep."""
+  """Return 64 channels at a quarter of the height and width of the images."""
   own_activation = {'normalizer_fn': None, 'activation_fn': None} if preactivation else {}
   with slim.arg_scope([slim.conv2d], **own_activation):
     net = conv2d_same(inputs, 64, 7, stride=2, scope='conv1')

@@ -7,9 +7,9 @@ from images.utils.tf1 import slim, tf
 
 @slim.add_arg_scope
 def bottleneck(inputs, depth, *, stride, outputs_collections=None):
-  """Build one unit: 1x1, 3x3 and 1x1 convolutions beside a shortcut.
+  """Build one unit: 1x1, 3x3 and 1x1 convolutions next to a shortcut.
 
-  The stride sits in the 3x3 convolution, where the paper has it in the first.
+  The 3x3 convolution has the stride; in the paper the first convolution has it.
 
   Args:
     inputs: tensor [batch, height, width, channels].

@@ -7,9 +7,9 @@ from images.utils.tf1 import slim, tf
 
 @slim.add_arg_scope
 def bottleneck(inputs, depth, *, stride, outputs_collections=None):
-  """Build one unit, as in `resnet_v1.bottleneck`, that begins with its activation.
+  """Build one unit that begins with batch norm and rectifier; else as `resnet_v1.bottleneck`.
 
-  An identity shortcut takes the raw input and a projection the activated one;
+  An identity shortcut takes the raw input, a projection the activated input;
   neither the projection nor the last convolution is normalized.
   """
   with tf.variable_scope('bottleneck_v2') as scope:

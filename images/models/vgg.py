@@ -1,4 +1,4 @@
-"""VGG (1409.1556): stacks of 3x3 convolutions, halvings between them, three wide layers."""
+"""VGG (1409.1556): stacks of 3x3 convolutions, each followed by pooling; three wide layers."""
 import functools
 
 from images.models import conv_utils, wide_utils
@@ -11,8 +11,8 @@ vgg_arg_scope = wide_utils.wide_arg_scope
 
 
 def _declare(name, *, layers):
-  """Return the network function `name` with that many layers in each stack."""
-  # 224 pixels, halved five times, leave the 7x7 window of fc6.
+  """Return the network function `name`; `layers` are the numbers of layers in its stacks."""
+  # Images of 224 pixels, halved five times, leave the 7x7 positions that fc6 needs.
   return wide_utils.declare(
       name, convolutions=functools.partial(_convolutions, layers), fc6=(4096, (7, 7)),
       smallest_image_size=224)

@@ -1,6 +1,6 @@
-"""AlexNet, OverFeat and VGG around their convolutions: arg scope and three wide layers.
+"""What AlexNet, OverFeat and VGG share around their convolutions: arg scope, three wide layers.
 
-The wide layers are convolutions, so that larger images are seen at several positions.
+The wide layers are convolutions, so that they apply to several positions of larger images.
 """
 from images.models import conv_utils, model_utils
 from images.utils.tf1 import slim, tf
@@ -20,16 +20,16 @@ def declare(name, *, convolutions, fc6, smallest_image_size, default_image_size=
 
   Args:
     name: string, the published name; also the default variable scope.
-    convolutions: function from the images to what fc6 sees.
+    convolutions: function from the images to the input of fc6.
     fc6: (channels, kernel) of the first wide layer, the kernel as (height, width).
-    smallest_image_size: integer, pixels that leave fc6 one position.
+    smallest_image_size: integer, height and width in pixels that leave fc6 one position.
     default_image_size: integer, pixels.
-    **wide: arguments that the wide layers are made with.
+    **wide: arguments of slim.conv2d() for the wide layers.
 
   Returns:
-    A function whose `global_pool` averages over all positions before fc8, and whose
-    `spatial_squeeze` makes logits [batch, num_classes]: where larger images leave several
-    positions it averages, too. Features are the output of fc7.
+    The network function. Its `global_pool` averages over all positions before fc8. Its
+    `spatial_squeeze` makes logits [batch, num_classes], and therefore also averages if larger
+    images leave several positions. Features are the output of fc7.
   """
   @model_utils.network(default_image_size=default_image_size,
                        smallest_image_size=smallest_image_size)

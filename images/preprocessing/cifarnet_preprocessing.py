@@ -3,12 +3,12 @@ from images.preprocessing import image_ops
 from images.preprocessing.image_ops import stateless_image
 from images.utils.tf1 import tf
 
-# Pixels of black on each side that a random crop may reach into.
+# Black pixels added at each side, so that a random crop may reach into them.
 _PADDING = 4
 
 
 def preprocess_image(image, output_height, output_width, is_training=False, *, seed=None):
-  """Return the image as the networks for CIFAR-10 are fed.
+  """Return the image in the form that the networks for CIFAR-10 expect.
 
   An image that is too small for the output is padded with zeros evenly, one that is
   too large is cropped.
@@ -17,8 +17,8 @@ def preprocess_image(image, output_height, output_width, is_training=False, *, s
     image: [height, width, 3] in 0 to 255, or a scalar string of encoded bytes.
     output_height, output_width: ints, pixels.
     is_training: whether to crop, flip and change brightness and contrast at random;
-      else the centre is cropped.
-    seed: integer or pair that decides every draw; None draws one.
+      otherwise the centre is cropped.
+    seed: integer or pair of integers that determines all randomness; None draws one.
 
   Returns:
     float32 [output_height, output_width, 3] of mean 0 and standard deviation 1.

@@ -1,4 +1,4 @@
-"""The small functions that the preprocessing pipelines are lists of.
+"""The small functions that the preprocessing pipelines are composed of.
 
 An image is either decoded, [height, width, channels], or a scalar string that holds
 an encoded JPEG, PNG, GIF or BMP file. A window is an int32 vector [y, x, height,
@@ -14,7 +14,7 @@ stateless_image = tf.compat.v2.image
 # interpolates colour between neighbouring columns, and has none beyond a window.
 _JPEG_MARGIN = 2
 
-# Between the sides of an image that is enlarged as a whole.
+# The largest ratio between the sides of an image that is resized as a whole.
 _MAX_ASPECT_RATIO = 256
 
 
@@ -39,27 +39,27 @@ def as_seed(seed):
 
 
 def split_seed(seed, count):
-  """Return `count` seeds, int64 [2], that are as independent as the draws they are meant for."""
+  """Return a list of `count` seeds, int64 [2], for independent random draws."""
   return tf.unstack(tf.random.experimental.stateless_split(as_seed(seed), count), count)
 
 
 def draws(seed, count):
-  """Return float32 [count] in [0, 1): one operation, where split seeds take many.
+  """Return random float32 [count] in [0, 1) by one operation; split seeds would take many.
 
-  It makes the numbers of tf.random.stateless_uniform(), which takes eight.
+  The values are those of tf.random.stateless_uniform(), which takes eight operations.
   """
   return tf.raw_ops.StatelessRandomUniform(shape=[count], seed=as_seed(seed))
 
 
 def decode(image, *, keep_grey=False):
-  """Return the pixels of `image`: uint8 [height, width, 3] where it is encoded.
+  """Return the pixels of `image`: uint8 [height, width, 3] if it is encoded.
 
-  Of an animated GIF the first frame counts.
+  Of an animated GIF, only the first frame is decoded.
 
   Args:
-    image: see above.
+    image: see the module docstring.
     keep_grey: whether a decoded image that is known to have one channel keeps it,
-      instead of showing it three times.
+      instead of repeating it three times.
 
   Raises:
     ValueError: the image is neither a scalar string nor three-dimensional.
@@ -74,20 +74,20 @@ def decode(image, *, keep_grey=False):
 
 
 def decode_window(image, choose_window, *, exact=True):
-  """Return a window of `image`, decoding no more of a JPEG than it takes.
+  """Return a window of `image`, decoding no more of a JPEG than necessary.
 
   A JPEG that is cut short still yields the windows that end before the cut.
 
   Args:
-    image: see above.
+    image: see the module docstring.
     choose_window: function from an int32 tensor [2], height and width of the
       image, to a window that lies within.
     exact: whether the result equals, bit for bit, the same window of the wholly
-      decoded image. Otherwise the colour of the first and the last column of a JPEG's
-      window may differ, for which less is decoded.
+      decoded image. Otherwise less is decoded, and the colour of the first and the last
+      column of a JPEG's window may differ.
 
   Returns:
-    Pixels [window height, window width, 3], uint8 where `image` is encoded.
+    Pixels [window height, window width, 3], uint8 if `image` is encoded.
 
   Raises:
     tf.errors.InvalidArgumentError: at run time, the bytes are no image.
@@ -123,7 +123,7 @@ def _decode_exact_window(image, size, window):
 def crop(image, window):
   """Return the part of the decoded `image` inside `window`."""
   offset, extent = tf.split(window, 2)
-  # Not a size of -1, all that is left: XLA takes it by its value.
+  # Not a size of -1 for all that remain, which XLA takes literally.
   return tf.slice(image, tf.concat([offset, [0]], axis=0),
                   tf.concat([extent, tf.shape(image)[2:]], axis=0))
 
@@ -131,8 +131,8 @@ def crop(image, window):
 def central_window(size, *, fraction):
   """Return the window that keeps the central `fraction` of both sides of `size`.
 
-  What is cut off in front is int((n - n * fraction) / 2) in float64, and as much is
-  cut off behind, so that the window has the parity of the image.
+  Of a side of n pixels, int((n - n * fraction) / 2), computed in float64, are cut off at
+  either end, so that the window has the parity of the image.
   """
   length = tf.cast(size, tf.float64)
   offset = tf.cast((length - length * fraction) / 2, tf.int32)
@@ -147,7 +147,7 @@ def distorted_window(size, *, seed, bbox=None, area_range=(0.05, 1.0)):
 
   Args:
     size: int32 [2], height and width of the image.
-    seed: see above.
+    seed: see the module docstring.
     bbox: float32 [1, boxes, 4], the objects as [y_min, x_min, y_max, x_max] in
       fractions of the image; None stands for one box that is the whole image.
     area_range: bounds of the area, as a fraction of the image's.
@@ -173,34 +173,34 @@ def random_window(size, extent, *, draw):
   Args:
     size: int32 [2], height and width of the image.
     extent: int32 [2], height and width of the window, at most those of the image.
-    draw: float32 [2] in [0, 1), which place.
+    draw: float32 [2] in [0, 1), which determines the place.
   """
   places = tf.cast(size - extent + 1, tf.float32)
   return tf.concat([tf.cast(draw * places, tf.int32), extent], axis=0)
 
 
 def mirror_if(image, mirrored):
-  """Return the decoded `image`, left and right exchanged where `mirrored`, a bool scalar."""
+  """Return the decoded `image`, left and right exchanged if `mirrored`, a bool scalar."""
   return tf.cond(mirrored, lambda: tf.reverse(image, axis=[1]), lambda: image)
 
 
 def resize(image, height, width, method=tf.image.ResizeMethod.BILINEAR):
-  """Return `image` at another size, float32, as TensorFlow 1 resizes.
+  """Return `image` at another size, float32, resized as TensorFlow 1 does.
 
-  Pixel i of n comes from i * (old n / n): without the half-pixel shift and without
-  smoothing, which is what the published checkpoints have seen.
+  Pixel i of n is sampled at i * (old n / n), without the half-pixel shift and without
+  smoothing, as for the published checkpoints.
   """
-  # The same numbers as from bytes, for which the operation takes longer.
+  # The values are the same as without the cast, but uint8 takes longer to resize.
   image = tf.cast(image, tf.float32)
   return tf.image.resize_images(image, [height, width], method, align_corners=False)
 
 
 def resize_smaller_side(image, side):
-  """Return `image`, float32, with its smaller side at `side` and its aspect ratio kept.
+  """Return `image`, float32, resized to a smaller side of `side` with its aspect ratio kept.
 
   Raises:
-    tf.errors.InvalidArgumentError: at run time, the image is so thin that a few of its kilobytes
-      would become gigabytes.
+    tf.errors.InvalidArgumentError: at run time, the image is so thin that its few kilobytes would
+      become gigabytes: one side is more than _MAX_ASPECT_RATIO times as long as the other.
   """
   size = tf.shape(image)[:2]
   is_thin = tf.reduce_max(size) > _MAX_ASPECT_RATIO * tf.reduce_min(size)
@@ -219,12 +219,12 @@ def size_with_smaller_side(size, side):
 
 
 def pad_to_at_least(image, height, width):
-  """Return `image` with zeros around it, evenly, where it is smaller than asked."""
+  """Return `image`, padded evenly with zeros to at least `height` x `width` pixels."""
   size = tf.maximum(tf.shape(image)[:2], [height, width])
   return tf.image.pad_to_bounding_box(
       image, *tf.unstack((size - tf.shape(image)[:2]) // 2), *tf.unstack(size))
 
 
 def fix_shape(image, height, width, channels=3):
-  """Return `image` with a shape that the graph knows and that is checked at run time."""
+  """Return `image` with a static shape, which is checked at run time."""
   return tf.ensure_shape(image, [height, width, channels])

@@ -5,7 +5,7 @@ from images.preprocessing import image_ops
 from images.preprocessing.image_ops import stateless_image
 from images.utils.tf1 import tf
 
-# How a colour is distorted, in units of a pixel range of [0, 1].
+# How colours are distorted, of pixels in [0, 1].
 _DISTORTIONS = {
     'brightness': lambda image, seed: stateless_image.stateless_random_brightness(
         image, 32 / 255, seed),
@@ -16,7 +16,7 @@ _DISTORTIONS = {
         image, 0.5, 1.5, seed),
 }
 
-# The distortions do not commute, so their order is a draw as well.
+# The distortions do not commute, so their order is drawn at random as well.
 _FAST_ORDERS = (('brightness', 'saturation'),)
 _ORDERS = (
     ('brightness', 'saturation', 'hue', 'contrast'),
@@ -31,9 +31,10 @@ _METHODS = (tf.image.ResizeMethod.BILINEAR, tf.image.ResizeMethod.NEAREST_NEIGHB
 
 
 def preprocess_image(image, output_height, output_width, is_training=False, **options):
-  """Return the image as the Inception and MobileNet families are fed.
+  """Return the image in the form that the Inception and MobileNet families expect.
 
-  The script runs its two halves, below, apart: preprocessing_factory.halves_map names them.
+  train_image_classifiers.py calls its two halves, distort() and center_on_zero(),
+  separately, see preprocessing_factory.halves_map.
 
   Args:
     Those of distort().
@@ -49,20 +50,20 @@ def preprocess_image(image, output_height, output_width, is_training=False, **op
 
 def distort(image, output_height, output_width, is_training=False, *,
             seed=None, fast_mode=True, bbox=None):
-  """Return preprocess_image() before it is centred on zero: float32 in [0, 1].
+  """Return the image of preprocess_image() before it is centred on zero: float32 in [0, 1].
 
   Args:
     image: uint8 [height, width, 3], or a scalar string of encoded bytes. A decoded
       float image is taken to be in [0, 1] already.
     output_height, output_width: ints, pixels.
-    is_training: whether to distort at random; else the central 87.5% of both sides
+    is_training: whether to distort at random; otherwise the central 87.5% of both sides
       are resized.
-    seed: integer or pair that decides every draw; None draws one.
-    fast_mode: bool, bilinear resizing and only brightness and saturation in one
-      order, else one of four ways to resize and one of four orders of four
-      distortions of colour.
-    bbox: float32 [1, boxes, 4], objects of which training keeps a tenth in sight, as
-      [y_min, x_min, y_max, x_max] in fractions of the image; None: the whole image.
+    seed: integer or pair of integers that determines all randomness; None draws one.
+    fast_mode: bool; if true, resizing is bilinear, and only brightness and saturation are
+      distorted, in this order; otherwise one of four resizing methods and one of four orders
+      of four colour distortions are drawn at random.
+    bbox: float32 [1, boxes, 4], objects as [y_min, x_min, y_max, x_max] in fractions of the
+      image; training keeps at least a tenth of one of them visible. None: the whole image.
   """
   size = (output_height, output_width)
   if is_training:
@@ -119,7 +120,7 @@ def _distort_color(image, orders, *, seed):
 
 
 def _apply_one(functions, *, seed):
-  """Return what a random one of `functions`, which take nothing, returns."""
+  """Return the result of a random one of `functions`, which take no arguments."""
   if len(functions) == 1:
     return functions[0]()
   index = tf.random.stateless_uniform([], seed, 0, len(functions), tf.int32)

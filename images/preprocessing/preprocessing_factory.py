@@ -1,8 +1,8 @@
 """Finds the preprocessing that a network was published with.
 
-A preprocessing of your own: write `preprocess_image(image, output_height,
-output_width, is_training=False, seed=None)` in a module beside this one, and add it
-to `preprocessing_fn_map` under its name; if it ends in arithmetic on each pixel, the
+To add a preprocessing, write `preprocess_image(image, output_height, output_width,
+is_training=False, seed=None)` in a module next to this one, and add it to
+`preprocessing_fn_map` under its name. If it ends in arithmetic on each pixel, the
 device can do that part, see `halves_map`.
 """
 import functools
@@ -38,8 +38,8 @@ _NETWORKS = {
 preprocessing_fn_map = {name: module.preprocess_image
                         for module, names in _NETWORKS.items() for name in names.split()}
 
-# A preprocessing that ends in arithmetic on each pixel -> the function before, which takes
-# the same, and the one from its images, or a batch of them, to float32.
+# A preprocessing that ends in arithmetic on each pixel -> (all before that, a function with the
+# same arguments; the arithmetic, a function from its images or a batch of them to float32).
 halves_map = {
     inception_preprocessing.preprocess_image: (
         inception_preprocessing.distort, inception_preprocessing.center_on_zero),
@@ -72,17 +72,20 @@ def get_preprocessing(name, is_training=False):
 
 
 def get_halves(name, is_training=False):
-  """Return (on_host, on_device), one after the other the same as get_preprocessing().
+  """Return (on_host, on_device), which in sequence do what get_preprocessing() does.
 
   Args:
-    name, is_training: as of get_preprocessing().
+    name, is_training: see get_preprocessing().
 
   Returns:
-    on_host: function as get_preprocessing() returns it, without the arithmetic that the
-      device can do. Where nothing else makes floats of the pixels, they stay uint8: a
+    on_host: function like that of get_preprocessing(), without the arithmetic that the
+      device can do. Unless something else converts the pixels to floats, they stay uint8: a
       quarter of the bytes to keep and to copy to the device.
     on_device: function from a batch of images of on_host to float32, both [batch, height,
       width, channels].
+
+  Raises:
+    ValueError: no preprocessing has that name.
   """
   whole = get_preprocessing(name, is_training)
   if preprocessing_fn_map[name] not in halves_map:

@@ -10,9 +10,10 @@ MEAN_RGB = (123.68, 116.78, 103.94)
 
 
 def preprocess_image(image, output_height, output_width, is_training=False, **options):
-  """Return the image as the VGG and ResNet families are fed.
+  """Return the image in the form that the VGG and ResNet families expect.
 
-  The script runs its two halves, below, apart: preprocessing_factory.halves_map names them.
+  train_image_classifiers.py calls its two halves, crop_and_resize() and subtract_mean(),
+  separately, see preprocessing_factory.halves_map.
 
   Args:
     Those of crop_and_resize().
@@ -28,16 +29,16 @@ def preprocess_image(image, output_height, output_width, is_training=False, **op
 
 def crop_and_resize(image, output_height, output_width, is_training=False, *,
                     seed=None, resize_side_min=256, resize_side_max=512):
-  """Return preprocess_image() before the mean is subtracted: float32 in 0 to 255.
+  """Return the image of preprocess_image() before the mean is subtracted: float32, 0 to 255.
 
-  Where the output is larger than a resize side, that side grows to the output's, so
-  that every size works.
+  If the output is larger than a resize side, that side is raised to the output's, so that
+  every size works.
 
   Args:
     image: [height, width, 3] in 0 to 255, or a scalar string of encoded bytes.
     output_height, output_width: ints, pixels.
-    is_training: whether to crop and flip at random; else the centre is cropped.
-    seed: integer or pair that decides every draw; None draws one.
+    is_training: whether to crop and flip at random; otherwise the centre is cropped.
+    seed: integer or pair of integers that determines all randomness; None draws one.
     resize_side_min: int, pixels of the smaller side before cropping, and in training
       the lower end of its range.
     resize_side_max: int, the upper end of that range, inclusive.
@@ -54,7 +55,7 @@ def crop_and_resize(image, output_height, output_width, is_training=False, *,
 
 def subtract_mean(images):
   """Return images, float32 [..., height, width, 3] of a known size, minus the mean colour."""
-  # A whole image of it: to repeat three numbers takes four times as long.
+  # The mean is a whole image, as broadcasting three values takes four times as long.
   mean = np.broadcast_to(np.float32(MEAN_RGB), images.shape[-3:])
   return images - tf.constant(mean)
 
@@ -62,8 +63,8 @@ def subtract_mean(images):
 def _crop_for_train(image, size, side_min, side_max, *, seed):
   """Return a random crop of the image at a random scale, perhaps mirrored.
 
-  The crop is chosen in pixels of the image, so that nothing else of it need be decoded
-  and resized; its scale and place are those of a crop of the resized image, rounded.
+  The crop is chosen in pixels of the original image, so that nothing else of it need be
+  decoded and resized; its scale and place are those of a crop of the resized image, rounded.
   """
   scale, *place, mirrored = tf.unstack(image_ops.draws(seed, 4))
   side = tf.floor(side_min + scale * (side_max + 1 - side_min))
