@@ -1,7 +1,8 @@
-"""Every flag of train_image_classifiers.py, once.
+"""Defines every flag of train_image_classifiers.py, once.
 
-Seven groups, data set, preprocessing, model, learning rate, optimizer, logging and performance,
-are followed by later additions: the run directory, distribution, evaluation and finetuning.
+There are seven groups (data set, preprocessing, model, learning rate, optimizer, logging,
+performance), and after them later additions: the run directory, distribution, evaluation and
+finetuning.
 Only train_image_classifiers.py reads the values.
 """
 from absl import flags

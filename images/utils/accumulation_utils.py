@@ -1,26 +1,25 @@
-"""Updates from the mean of several micro-batches, each a run of the session.
+"""Makes one update from the mean of several micro-batches, each a run of the session.
 
-Horovod's `backward_passes_per_step` would sum gradients alone: batch norm's averages, and the
-verdict whether all is finite, belong to a step as well.
+Horovod's `backward_passes_per_step` would accumulate only gradients, but the update of batch norm's
+moving averages and the check for finite values also have to be made once per step.
 """
 from images.utils.tf1 import tf
 
 
 def every(steps, tensors, update):
-  """Update with the means of `tensors` over the last `steps` runs, at every `steps`-th run.
+  """Update with the means of `tensors` over the last `steps` runs, in every `steps`-th run.
 
-  The sums live in local variables: a new session starts without any, and no checkpoint
-  holds them.
+  The sums are local variables: a new session starts them at zero, and no checkpoint holds them.
 
   Args:
-    steps: integer, runs to an update; 1 updates at every run.
+    steps: integer, the number of runs per update; 1 updates in every run.
     tensors: list of float32 tensors of static shapes.
-    update: function from the list of means to the verdict of an update, a bool scalar that
-      depends on all that the update does.
+    update: function from the list of means to the verdict of an update, a bool scalar tensor that
+      depends on every operation of the update.
 
   Returns:
-    (verdict, complete): bool scalars. `complete` is whether this run has ended an update;
-    the verdict is True for a run that has not.
+    (verdict, complete): bool scalar tensors. `complete` tells whether this run was the last one of
+    an update; the verdict is True if it was not.
   """
   if steps == 1:
     return update(tensors), tf.constant(True)
@@ -43,15 +42,15 @@ def every(steps, tensors, update):
 
 
 class StepMeans:
-  """What hooks see of a step: the means of loss and metrics over its micro-batches."""
+  """Averages the loss and metrics that hooks see over the micro-batches of a step."""
 
   def __init__(self):
     self._runs = []
 
   def add(self, values):
-    """Take in the `values` of a run, a dict with 'loss' and the dict 'metrics'.
+    """Add the `values` of a run, a dict with 'loss', the dict 'metrics' and perhaps 'complete'.
 
-    Return those of the step once it is complete, and before that None.
+    Return the values of the step if this run completes it, else None.
     """
     self._runs.append(values)
     if not values.get('complete', True):

@@ -1,11 +1,11 @@
-"""What all ranks must have alike, lest they train different things or wait for one another."""
+"""Checks that the ranks agree, as they would otherwise train different things or hang."""
 import collections
 import hashlib
 import json
 
 from images.utils import cluster_utils
 
-# How many differences an error names.
+# The most differences that an error message lists.
 _MANY = 10
 
 
@@ -17,7 +17,7 @@ def check(what, facts):
     facts: dict from strings to JSON values.
 
   Raises:
-    ValueError: on every rank, if they are not the same on all; says what differs.
+    ValueError: on every rank, if any of them differ; the message says what differs.
   """
   digest = hashlib.sha256(_text(facts).encode()).hexdigest()
   if len(set(cluster_utils.gather_objects(digest))) == 1:
@@ -29,7 +29,7 @@ def check(what, facts):
 
 
 def _differences(facts_of_ranks):
-  """Return in words what is not the same in all of a list of facts, one string for each name."""
+  """Return a string for each name whose value is not the same in all `facts_of_ranks`."""
   differences = []
   for name in sorted(set().union(*facts_of_ranks)):
     ranks_of_values = collections.defaultdict(list)

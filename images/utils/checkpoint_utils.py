@@ -1,4 +1,4 @@
-"""Finds checkpoints on disk and tells what they hold."""
+"""Finds checkpoints on disk and inspects what they hold."""
 import contextlib
 import os
 import re
@@ -6,19 +6,22 @@ import re
 from images.utils.tf1 import tf
 
 _AVERAGE = '/ExponentialMovingAverage'
-_PACKED = ('.gz', '.tgz', '.zip')  # As published checkpoints come.
+_PACKED = ('.gz', '.tgz', '.zip')  # Archives in which checkpoints are published.
 
 
 def checkpoint_path(model_dir, ckpt_file_name, flag='--model_dir'):
-  """Return the path prefix of the checkpoint that two flags name, `flag` the directory.
+  """Return the path prefix of a checkpoint.
 
-  `ckpt_file_name` may be the prefix (model.ckpt-1234), any one of its files
-  (model.ckpt-1234.index), a single file of the old format (resnet_v1_50.ckpt), or a directory
-  within model_dir, or None for itself, whose newest checkpoint is meant.
+  Args:
+    model_dir: string, the directory.
+    ckpt_file_name: string, the prefix in it (model.ckpt-1234), any file of the checkpoint
+      (model.ckpt-1234.index), a single file of the old format (resnet_v1_50.ckpt), or a
+      subdirectory; None is `model_dir` itself. A directory stands for its newest checkpoint.
+    flag: string, the flag that gave `model_dir`, for error messages.
 
   Raises:
-    ValueError: no model_dir, or a path that TensorFlow takes for a pattern.
-    FileNotFoundError: no such checkpoint; the message names those that are there.
+    ValueError: `model_dir` is missing, or TensorFlow would take the path for a pattern.
+    FileNotFoundError: there is no such checkpoint; the message lists files of the directory.
   """
   if not model_dir:
     raise ValueError(f'{flag} is needed: the directory of the checkpoint')
@@ -30,7 +33,7 @@ def checkpoint_path(model_dir, ckpt_file_name, flag='--model_dir'):
       raise FileNotFoundError(f'no checkpoint in {path} ({flag}, --ckpt_file_name); files: '
                               f'{_names_in(path)}')
     return newest
-  # The prefix first: a file of the checkpoint would pass for one in the old format.
+  # The prefix comes first: a file of the checkpoint would pass for a checkpoint in the old format.
   for candidate in (re.sub(r'\.(index|meta|data-\d+-of-\d+)$', '', path), path):
     if tf.train.checkpoint_exists(candidate):
       return candidate
@@ -45,10 +48,10 @@ def _names_in(directory):
 
 
 def check_is_no_pattern(path, characters='[\\'):
-  """Raise ValueError where `path` has characters with which TensorFlow's globs go astray.
+  """Raise ValueError if `path` has any of `characters`, which TensorFlow would take for a pattern.
 
-  With [ and \\ it does not find a checkpoint again, with * and ? it would find others too when it
-  deletes old ones.
+  With [ or \\ TensorFlow does not find a checkpoint again; with * or ? it would also match other
+  checkpoints when it deletes old ones.
   """
   found = sorted(set(path) & set(characters))
   if found:
@@ -57,7 +60,7 @@ def check_is_no_pattern(path, characters='[\\'):
 
 
 def named_path(directory):
-  """Return the path that the file `checkpoint` in `directory` names, there or not, or None."""
+  """Return the path, existing or not, that the file `checkpoint` in `directory` names, or None."""
   with contextlib.suppress(ValueError):  # The file is empty.
     state = tf.train.get_checkpoint_state(directory)
     return state and state.model_checkpoint_path
@@ -81,7 +84,7 @@ def newest_in(directory):
 
 
 def saved_steps(output_dir):
-  """Return the global steps of the checkpoints in the directory of a run, a rising list."""
+  """Return the global steps of the checkpoints in the directory of a run, a sorted list."""
   names = tf.io.gfile.listdir(output_dir) if tf.io.gfile.isdir(output_dir) else []
   found = [re.fullmatch(r'model\.ckpt-(\d+)\.index', name) for name in names]
   return sorted(int(match[1]) for match in found if match)
@@ -91,7 +94,7 @@ def checkpoint_shapes(path):
   """Return a dict from the names in the checkpoint `path` to their shapes.
 
   Raises:
-    ValueError: the file is no whole checkpoint.
+    ValueError: `path` is not a complete checkpoint.
   """
   return _reader(path).get_variable_to_shape_map()
 
@@ -108,11 +111,11 @@ def _reader(path):
 
 
 def check_dtypes(stored, path):
-  """Raise ValueError unless a checkpoint holds variables in the dtypes that they have here.
+  """Raise ValueError unless a checkpoint holds the variables in their own dtypes.
 
   Args:
     stored: dict from the names in the checkpoint to the variables.
-    path: string, as of checkpoint_path().
+    path: string, from checkpoint_path().
   """
   dtypes = _reader(path).get_variable_to_dtype_map()
   wrong = [f'{name} is {dtypes[name].name} in it, {variable.dtype.base_dtype.name} here'
@@ -127,12 +130,12 @@ def stored_names(variables, shapes, *, use_ema_weights=False):
 
   Args:
     variables: list of variables.
-    shapes: dict from names to shapes, as of checkpoint_shapes().
+    shapes: dict from names in the checkpoint to shapes, from checkpoint_shapes().
     use_ema_weights: bool, whether to prefer a variable's exponential moving average, which
-      tf.train.ExponentialMovingAverage saves beside it.
+      tf.train.ExponentialMovingAverage saves next to it.
 
   Raises:
-    ValueError: `use_ema_weights` and no average in the checkpoint.
+    ValueError: `use_ema_weights` is set, but the checkpoint has no average of any variable.
   """
   names = {variable.op.name: variable.op.name for variable in variables}
   if not use_ema_weights:
@@ -145,11 +148,11 @@ def stored_names(variables, shapes, *, use_ema_weights=False):
 
 
 def shape_hint(stored_shape, shape):
-  """Return what it means that two shapes differ by a class for background, or by colours; or ''.
+  """Return a hint if the shapes differ by a background class or by grey for colour; else ''.
 
   Args:
-    stored_shape: list of ints, in the checkpoint.
-    shape: list of ints, in the network.
+    stored_shape: list of ints, the shape in the checkpoint.
+    shape: list of ints, the shape in the network.
   """
   if len(shape) == 4 and shape[2] == 3 and stored_shape == [*shape[:2], 1, shape[3]]:
     return ', as it was made for grey images, while here all have three channels'
@@ -165,10 +168,10 @@ def check_loadable(variables, path, remedy='Check --model_name and --num_classes
 
   Args:
     variables: list of variables.
-    path: string, as of checkpoint_path().
-    remedy: string, the end of the message.
-    use_ema_weights: bool, as of stored_names().
-    exact: bool, whether it may hold nothing else.
+    path: string, from checkpoint_path().
+    remedy: string, the end of the error message.
+    use_ema_weights: bool, see stored_names().
+    exact: bool, whether the checkpoint must not hold anything else.
 
   Returns:
     dict from the names in the checkpoint to the variables.

@@ -1,7 +1,7 @@
-"""Rank, size and collectives: one interface, with Horovod or without it.
+"""Provides rank, size and collectives, with or without Horovod.
 
-Without Horovod there is one process, and every collective is the identity, so whatever
-is written over this module needs no second path.
+Without Horovod there is one process and every collective is the identity, so that code that uses
+this module does not have to treat that case separately.
 """
 import collections
 import glob
@@ -19,27 +19,30 @@ HOROVOD_INSTALL = ("pip install 'setuptools<70' wheel 'cmake<4' && "
                    'HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITH_GLOO=1 '
                    'pip install --no-build-isolation horovod==0.28.1')
 
-# By how much Gloo's limit exceeds that of the watch, which names the rank that hangs.
+# By how many seconds Gloo's time limit exceeds that of the watch over stalls, which names the rank
+# that hangs and so should act first.
 _GLOO_MARGIN_SECS = 60
 
-# What NVIDIA's driver lists of a host.
+# Where NVIDIA's driver lists the GPUs of the host.
 _NVIDIA_GPUS = '/proc/driver/nvidia/gpus/*'
 
 _hvd = None  # The module horovod.tensorflow, once init() has started it.
 
 
 def init(enable_paisoar, stall_limit_secs=600):
-  """Join the ranks that horovodrun or mpirun launched; call once, before all else here.
+  """Join the ranks that horovodrun or mpirun launched; call once, before anything else here.
 
-  From then on this process ends where it waits too long while no rank moves.
+  From then on this process is ended if it waits too long while no rank makes progress.
 
   Args:
     enable_paisoar: bool, whether to use Horovod at all.
-    stall_limit_secs: int, for how long it may wait.
+    stall_limit_secs: int, how many seconds it may wait.
 
   Raises:
-    ImportError: `enable_paisoar` and no Horovod; the message names both remedies.
-    ValueError: ranks were launched that do not find each other, or more than the host has GPUs.
+    ImportError: `enable_paisoar` is set without a usable Horovod; the message names both remedies.
+    RuntimeError: TensorFlow already has its devices, see device_utils.set_up().
+    ValueError: the launched ranks do not find each other, or a host with several GPUs has more
+      ranks than GPUs.
   """
   global _hvd
   rank_to_be = int(process_utils.launched_rank()) if enable_paisoar else 0
@@ -71,21 +74,21 @@ def _join(stall_limit_secs):
 
 
 def _suit_processors():
-  """Set what Horovod reads from the environment at its start, unless the user has set it."""
+  """Set environment variables that Horovod reads at its start, unless the user has set them."""
   if os.environ.get('HOROVOD_AUTOTUNE', '0') != '0':
-    return  # It tunes only what is not set.
-  # It looks for work every so many milliseconds, by default each, on cores that are busy with
-  # the network: two ranks of one core each are a fifth faster with 20.
+    return  # Its autotuner tunes only what is not set.
+  # Horovod looks for work once per cycle, by default every millisecond, on cores that are busy with
+  # the network: two ranks of one core each are a fifth faster with cycles of 20 ms.
   os.environ.setdefault('HOROVOD_CYCLE_TIME', '20')
   ranks_here = os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE')
   if ranks_here and ranks_here == os.environ.get('OMPI_COMM_WORLD_SIZE'):
-    # Within one host Open MPI exchanges through memory, in half of the time where Horovod's
-    # buffer, by default 128 MB, stays in the cache.
+    # Within one host Open MPI exchanges through memory, which takes half the time if Horovod's
+    # fusion buffer, by default 128 MB, is small enough to stay in the cache.
     os.environ.setdefault('HOROVOD_FUSION_THRESHOLD', str(2 * 2**20))
 
 
 def _check_size(enable_paisoar):
-  """Make sure that no launched rank trains by itself unnoticed.
+  """Make sure that launched ranks do not each train alone unnoticed.
 
   Raises:
     ValueError: Horovod has not found the other ranks.
@@ -106,10 +109,10 @@ def _check_gpus():
   """Make sure that no two ranks share a GPU unnoticed.
 
   Raises:
-    ValueError: the host has more ranks than GPUs.
+    ValueError: the host has several GPUs, and more ranks than GPUs.
   """
   gpus = len(tf.config.list_physical_devices('GPU'))
-  shown = re.match('[0-9GM]', os.environ.get('CUDA_VISIBLE_DEVICES', '0'))  # Not -1, or none.
+  shown = re.match('[0-9GM]', os.environ.get('CUDA_VISIBLE_DEVICES', '0'))  # Not if it is -1 or ''.
   if not gpus and shown and glob.glob(_NVIDIA_GPUS):
     logging.warning('%s has GPUs that TensorFlow cannot use, so that its processors compute: see '
                     "README.md on CUDA (pip install 'tensorflow[and-cuda]==%s'), or hide the GPUs "
@@ -125,7 +128,7 @@ def _check_gpus():
 
 
 def _check_cores():
-  """Warn where a launcher has bound ranks to cores, of which each then takes a share only."""
+  """Warn if a launcher has bound ranks to cores, as each then uses only a part of these."""
   own = device_utils.cores()
   bound = any(cores != own for name, cores in gather_objects((host(), own)) if name == host())
   threads, share = (max(1, cores // local_size()) for cores in (len(own), os.cpu_count()))
@@ -224,7 +227,7 @@ def gather_objects(value):
 
 
 def barrier():
-  """Wait until all ranks have come here."""
+  """Wait until all ranks have reached this call."""
   gather_objects(None)
 
 
@@ -240,6 +243,6 @@ def broadcast_global_variables():
 
 
 def session_config(log_device_placement=False, *, is_training=False, xla=False):
-  """Return the tf.ConfigProto of this rank's sessions, as of device_utils.session_config()."""
+  """Return the tf.ConfigProto of this rank's sessions; see device_utils.session_config()."""
   return device_utils.session_config(local_rank(), local_size(), is_training=is_training, xla=xla,
                                      log_device_placement=log_device_placement)

@@ -1,12 +1,12 @@
-"""Batch norm of 1 x 1 convolutions with few channels, without a look at what they make.
+"""Batch-normalizes 1 x 1 convolutions of few channels without their unnormalized outputs.
 
-For each pixel u such a convolution makes sums x = u W, whose mean over all pixels is mean(u) W and
-whose variance is the diagonal of W^T cov(u) W. To normalize them is then a convolution itself,
+For each pixel u such a convolution computes x = u W. Over all pixels, x has the mean mean(u) W, and
+its variance is the diagonal of W^T cov(u) W. The normalized output is therefore a convolution too,
 
     y = u (W a) + beta - mean(u) W a,    a = gamma / sqrt(variance + epsilon),
 
-and x is never there: a processor, which takes longer to read and write many channels several times
-than to multiply few with each other, saves most of the time of batch norm, and its memory.
+and x is never computed. A CPU takes longer to read and write many channels several times than to
+multiply few with each other, so this saves most of the time of batch norm, and its memory.
 """
 from images.utils import product_utils
 from images.utils.tf1 import tf
@@ -16,10 +16,10 @@ _MIN_ELEMENTS = 2**19
 
 
 def is_faster(inputs, depth):
-  """Return whether a processor gains by convolution() in training.
+  """Return whether convolution() is faster on a CPU in training than separate batch norm.
 
-  The covariance and its gradient take multiplications, which the memory that is not read and
-  written makes up for where the channels are few.
+  The covariance and its gradient take multiplications. With few channels, these take less time than
+  the reading and writing of memory that is saved.
 
   Args:
     inputs: tensor [batch, height, width, channels].
@@ -33,15 +33,15 @@ def is_faster(inputs, depth):
 def convolution(inputs, filters, gamma, beta, epsilon):
   """Convolve and normalize with the statistics of the batch.
 
-  Outputs differ from those of the usual order by some 1e-6 of the largest where the means of input
-  channels are no larger than their standard deviations, and by some 1e-4 where they are ten times
-  as large.
+  Outputs differ from those of separate batch norm by some 1e-6 of the largest if the means of input
+  channels are no larger than their standard deviations, and by some 1e-4 if they are ten times as
+  large.
 
   Args:
-    inputs: float32 tensor [batch, height, width, channels], its shape known.
+    inputs: float32 tensor [batch, height, width, channels] of static shape.
     filters: float32 tensor [1, 1, channels, depth].
-    gamma: float32 tensor [depth], the factor of what is normalized.
-    beta: float32 tensor [depth], added to it.
+    gamma: float32 tensor [depth], the factor of the normalized values.
+    beta: float32 tensor [depth], added to them.
     epsilon: float, added to the variance.
 
   Returns:
@@ -50,7 +50,7 @@ def convolution(inputs, filters, gamma, beta, epsilon):
   weights = tf.reshape(filters, filters.shape[2:])
   mean_of_inputs, covariance = _moments(inputs)
   mean = tf.matmul(mean_of_inputs, weights)[0]
-  # Rounding may leave less than zero of what does not vary.
+  # Rounding may make the variance of a constant channel negative.
   variance = tf.nn.relu(tf.reduce_sum(weights * tf.matmul(covariance, weights), 0))
   factor = gamma * tf.rsqrt(variance + epsilon)
   return _affine(inputs, filters * factor, beta - mean * factor), mean, variance
@@ -66,7 +66,7 @@ def _moments(inputs):
                 - tf.matmul(mean, mean, transpose_a=True))
 
   def gradient(of_mean, of_covariance):
-    # Per pixel (u - mean) S + of_mean / count.
+    # For each pixel u this is (u - mean) S + of_mean / count, with the factors S.
     factors = (of_covariance + tf.transpose(of_covariance)) / count
     return _convolve(inputs, factors[None, None],
                      (of_mean / count - tf.matmul(mean, factors))[0])
@@ -76,7 +76,7 @@ def _moments(inputs):
 
 @tf.custom_gradient
 def _affine(inputs, filters, bias):
-  """Return inputs * filters + bias."""
+  """Return the convolution of inputs with filters, plus bias."""
   def gradient(of_outputs):
     of_inputs = tf.raw_ops.Conv2DBackpropInput(
         input_sizes=tf.shape(inputs), filter=filters, out_backprop=of_outputs,
@@ -97,5 +97,5 @@ def _pixels(images):
 
 
 def _sum(pixels):
-  """Return the sum of rows [1, channels], as a product: half the time of tf.reduce_sum()."""
+  """Return the sum of all rows, [1, channels], as a product: half the time of tf.reduce_sum()."""
   return tf.matmul(tf.ones([1, pixels.shape[0]]), pixels)

@@ -1,4 +1,4 @@
-"""TFRecord files to batches of images.
+"""Turns TFRecord files into batches of images.
 
 Training reads an endless stream of epochs. What a rank reads in an epoch, and in which
 order, is a function of (seed, epoch) only, and every random distortion is a function of (seed,
@@ -30,17 +30,18 @@ class DatasetIterator:
     wait: scalar float64 tensor after get_next(), the seconds that a step waits for its batch:
       from the step's beginning until the batch was prepared; 0 for mock data.
     place: scalar int64 tensor after get_next(), the place of the batch's last record in the
-      stream of all ranks; for mock data the number of the step, and apart for each rank.
+      stream of all ranks; for mock data the number of the step times the number of ranks, plus
+      the rank.
   """
 
   def __init__(self, dataset, start=None, restored=None):
     """Iterate over a data set. On a GPU, the next batch is copied to it during the current step.
 
     Args:
-      dataset: of dicts with 'image' and 'label'; from files also 'place' (in the stream of all
-        ranks), 'skipped', 'allowed' and 'ready' (a timestamp).
+      dataset: tf.data.Dataset of dicts with 'image' and 'label'; from files also 'place' (in the
+        stream of all ranks), 'skipped', 'allowed' and 'ready' (a timestamp).
       start: position to read from, for the current ranks; None for mock data.
-      restored: the same position as the checkpoint has it, perhaps for another number of ranks.
+      restored: the same position as it is in the checkpoint, perhaps for another number of ranks.
     """
     self._start, self._restored = start, restored or start
     self._device = device_utils.accelerator() or '/cpu:0'
@@ -53,8 +54,11 @@ class DatasetIterator:
     self.skipped = self.allowed = self.wait = self.place = None
 
   def get_next(self):
-    """Return a batch: images [batch, height, width, channels], float32 or uint8 as the
-    preprocessing makes them, and labels [batch] int64; call it once."""
+    """Return the tensors of a batch, (images, labels); call this once.
+
+    Images are [batch, height, width, channels], float32 or uint8 as the preprocessing makes them;
+    labels are int64 [batch].
+    """
     started = tf.timestamp()
     with tf.control_dependencies([started]), tf.device(self._device):
       batch = self._iterator.get_next()
@@ -63,7 +67,7 @@ class DatasetIterator:
       self.place = (tf.train.get_or_create_global_step() * cluster_utils.size()
                     + cluster_utils.rank())
       return batch['image'], batch['label']
-    # The clock is not read again here: with a single thread the step may compute before that.
+    # The clock is not read again here: with a single thread, other operations may run before that.
     self.wait = tf.maximum(batch['ready'] - started, 0.0)
     self.skipped, self.allowed = tf.reduce_max(batch['skipped']), tf.reduce_max(batch['allowed'])
     self.place = tf.reduce_max(batch['place'])
@@ -76,7 +80,7 @@ class DatasetIterator:
   def follow(self, skipped):
     """Return an operation that writes the position after the batch into `input_position`.
 
-    That is a variable of int64 [launches, ranks], so that a checkpoint holds what each rank has
+    This int64 variable [launches, ranks] makes checkpoints hold how many records each rank has
     taken; see position_utils.
 
     Args:
@@ -84,19 +88,19 @@ class DatasetIterator:
     """
     *before, start = position_utils.to_matrix(self._start)
     size, rank = cluster_utils.size(), cluster_utils.rank()
-    # Batches are as large on all ranks; what differs is how many images each has skipped.
+    # Batches have the same size on all ranks; only the numbers of skipped images differ.
     with tf.device('/cpu:0'):
       used = self.place // size + 1 - start[rank] - self.skipped
       taken = start[:size] + used + tf.cast(skipped, tf.int64)
       taken = tf.pad(taken, [[0, len(start) - size]], constant_values=-1)
-      # On all ranks of the shape that the chief restores and broadcasts.
+      # It has the shape that the chief restores and broadcasts on all ranks.
       position = tf.Variable(position_utils.to_matrix(self._restored), trainable=False,
                              name='input_position', shape=[None, None])
       return position.assign([*before, taken]).op
 
 
 def mock_iterator(preprocessing_fn, *, image_size, num_classes, batch_size, seed):
-  """Return a DatasetIterator of one batch of random images and labels, repeated.
+  """Return a DatasetIterator that repeats one batch of random images and labels.
 
   Args:
     preprocessing_fn: function (image, height, width, seed) to an image of that size.
@@ -131,12 +135,12 @@ def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, 
     preprocessing_fn: function (image, height, width, seed) to an image of that size.
     image_size: int, height and width of the images in pixels.
     num_classes: int, labels lie in [0, num_classes).
-    batch_size: int, images of a batch of one rank.
-    seed: int, the seed of order and distortions.
+    batch_size: int, images in a batch of one rank.
+    seed: int, the seed of the order and the distortions.
     position: where in the data to begin, as position_utils describes it; [] for a new run.
     max_bad_fraction: float, the fraction of an epoch that may be undecodable.
     labels_offset: int, subtracted from the labels.
-    The others: as the flags of the same names.
+    The others: see the flags of the same names.
   """
   size, rank = cluster_utils.size(), cluster_utils.rank()
   course = position_utils.Course(counts, seed=seed, fixed=datasets_use_caching)
@@ -168,8 +172,8 @@ def evaluation_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size
   """Return a tf.data iterator over this rank's share, each image once, in files order.
 
   The last batch may be smaller. An element is a dict with 'image', 'label' and 'good', a
-  bool that is False for each undecodable image, which is black and of class 0. Arguments
-  as those of training_iterator().
+  bool that is False for each undecodable image, which is black and of class 0. See
+  training_iterator() for the arguments.
   """
   size = cluster_utils.size()
   share = share_utils.epoch_share(0, counts, rank=cluster_utils.rank(), size=size, seed=0,
@@ -200,7 +204,7 @@ def _in_course(files, course, start, *, shuffle_buffer_size, caching):
     def read_piece(indices, first, last, shuffle_seed, skip, take):
       whole = read(indices, first, last) if records is None else records
       left = whole.shuffle(shuffle_buffer_size, seed=shuffle_seed).skip(skip)
-      # A cache is complete once it has been read to its end, and not before.
+      # A cache is complete only once it has been read to its end, before which take() would stop.
       return left.take(take) if records is None else left
 
     vector, scalar = tf.TensorSpec([None], tf.int64), tf.TensorSpec([], tf.int64)
@@ -219,12 +223,12 @@ def _in_course(files, course, start, *, shuffle_buffer_size, caching):
 
 
 def options(num_preprocessing_threads):
-  """Return the tf.data.Options of images that are prepared in so many threads, and in order."""
+  """Return tf.data.Options for preparing images in order, in a given number of threads."""
   chosen = tf.data.Options()
   chosen.deterministic = True
-  # The end of a run would wait for the tuner, which looks after itself once a minute.
+  # The end of a run would wait for the autotuner, which wakes up only once a minute.
   chosen.autotune.enabled = False
   chosen.threading.private_threadpool_size = num_preprocessing_threads
-  # Images are prepared many at a time: threads within one operation would only wait.
+  # Many images are prepared at the same time: threads within one operation would only wait.
   chosen.threading.max_intra_op_parallelism = 1
   return chosen

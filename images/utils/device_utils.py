@@ -1,4 +1,4 @@
-"""A process's share of its host, its GPU and threads, and how TensorFlow treats a graph there."""
+"""Gives a process its GPU and its share of the CPU, and sets how TensorFlow rewrites graphs."""
 import contextlib
 import ctypes
 import functools
@@ -7,23 +7,23 @@ import os
 
 from images.utils.tf1 import tf
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # Of <malloc.h>.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # From <malloc.h>.
 
 
 def set_up(local_rank, local_size):
   """Give this process the GPU and the threads that session_config() gives its sessions.
 
-  And let it keep its memory from step to step.
+  Also let it keep freed memory from step to step.
 
-  TensorFlow goes by what is set when devices are first made, which is before any session, for
-  the first function in a graph.
+  TensorFlow uses the settings at the time when it creates its devices. The first function in a
+  graph makes it do so, before any session.
 
   Args:
     local_rank: int, the number of this process among those on the host.
-    local_size: int, how many there are.
+    local_size: int, the number of these processes.
 
   Raises:
-    RuntimeError: there are devices already.
+    RuntimeError: TensorFlow has already created its devices.
   """
   try:
     _set_up(local_rank, local_size)
@@ -42,7 +42,7 @@ def _set_up(local_rank, local_size):
     tf.config.threading.set_inter_op_parallelism_threads(threads)
   gpus = tf.config.list_physical_devices('GPU')
   if gpus:
-    # Threads of its own launch kernels, so that nothing on the processor holds the GPU up.
+    # The GPU's own threads launch its kernels, so that nothing on the CPU holds them up.
     os.environ.setdefault('TF_GPU_THREAD_MODE', 'gpu_private')
     os.environ.setdefault('TF_GPU_THREAD_COUNT', '2')
     own = gpus[_own_gpu(gpus, local_rank)]
@@ -51,40 +51,40 @@ def _set_up(local_rank, local_size):
 
 
 def _keep_memory():
-  """Have the C library keep what a step frees for the next, unless the user has set what it keeps.
+  """Let the C library keep the memory that a step frees, unless the user has set what it keeps.
 
-  Else it gives large blocks back to the kernel, which clears their pages when they are next
-  touched: 20,000 in each step of resnet_v1_50 on one core.
+  Otherwise it returns large blocks to the kernel, which clears their pages when they are next
+  touched: 20,000 pages in each step of resnet_v1_50 on one core.
   """
   mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)  # Only the GNU C library has it.
   is_set = ({'MALLOC_MMAP_THRESHOLD_', 'MALLOC_TRIM_THRESHOLD_'} & os.environ.keys()
             or 'glibc.malloc' in os.environ.get('GLIBC_TUNABLES', ''))
   if mallopt and not is_set:
-    mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)  # The largest that it takes.
+    mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)  # The largest value that it accepts.
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 @functools.cache
 def cpu_flags():
-  """Return the processor's feature words and its vendor, a set; empty where Linux tells neither."""
+  """Return the CPU's feature flags and vendor, a set of words; empty if Linux reports neither."""
   words = set()
   with contextlib.suppress(OSError), open('/proc/cpuinfo') as cpuinfo:
-    for line in itertools.takewhile(str.strip, cpuinfo):  # Up to the next processor.
+    for line in itertools.takewhile(str.strip, cpuinfo):  # The lines of the first CPU.
       if line.startswith(('vendor_id', 'flags', 'Features')):
         words.update(line.split())
   return words
 
 
 def has_matrix_unit(dtype):
-  """Return whether the processor has a matrix unit for `dtype`: AMX, as Intel's, for bfloat16."""
+  """Return whether the CPU has a matrix unit for `dtype`, which is Intel's AMX for bfloat16."""
   return dtype == tf.bfloat16 and 'amx_bf16' in cpu_flags()
 
 
 def has_avx2_only():
-  """Return whether the processor has AVX2, and not AVX-512.
+  """Return whether the CPU has AVX2 but not AVX-512.
 
-  With AVX2 oneDNN's gradients of filters are slow, and its products do not pack their factors: rows
-  a multiple of 4 KB apart then take each other's place in the cache.
+  On such a CPU oneDNN's gradients of filters are slow, and its matrix products do not pack their
+  factors: rows that are a multiple of 4 KB apart then evict each other from the cache.
   """
   return 'avx2' in cpu_flags() and 'avx512bw' not in cpu_flags()
 
@@ -98,14 +98,14 @@ def session_config(local_rank, local_size, *, log_device_placement=False, is_tra
                    xla=False):
   """Return the tf.ConfigProto of a process: its own GPU, its share of the host's cores.
 
-  Several processes on a host that each used all cores, within an operation or for several at
-  the same time, would take them from each other.
+  If each of several processes on a host used all cores, within an operation or for several at the
+  same time, they would take them from each other.
 
   Args:
-    local_rank, local_size: as of set_up().
+    local_rank, local_size: see set_up().
     log_device_placement: bool, whether to log the device of each operation.
-    is_training: bool, whether the session trains: a processor then runs the graph as it is.
-    xla: bool, whether XLA compiles clusters of operations, on a processor too.
+    is_training: bool, whether the session trains: a CPU then runs the graph as it is.
+    xla: bool, whether XLA compiles clusters of operations, also on a CPU.
   """
   threads = _threads(local_size)
   config = tf.ConfigProto(
@@ -130,19 +130,20 @@ def cores():
 
 
 def _threads(local_size):
-  """Return a process's share of its cores, a number of threads; 0 stands for all."""
+  """Return the number of threads of a process, its share of the cores; 0 stands for all."""
   return max(1, len(cores()) // local_size) if local_size > 1 else 0
 
 
 def _own_gpu(gpus, local_rank):
-  """Return which of `gpus` is this process's, an index; a launcher may show it only one."""
+  """Return the index of this process's GPU in `gpus`; a launcher may show it only one."""
   return local_rank if len(gpus) > 1 else 0
 
 
 def _rewrite_for_a_processor(graph_options, is_training):
-  """Leave out what takes seconds of a start and finds nothing for a processor.
+  """Turn off graph rewriting that takes seconds at the start and improves nothing on a CPU.
 
-  For training that is all of it. In inference a convolution is fused with its batch norm.
+  In training this is all of it. For inference TensorFlow still fuses convolutions with their batch
+  norm.
   """
   rewriting = graph_options.rewrite_options
   if is_training:

@@ -1,4 +1,4 @@
-"""Errors of a training run in words: what happened, where, and the remedy."""
+"""Explains the errors of a training run: what happened, where, and the remedy."""
 import contextlib
 import glob
 import math
@@ -12,12 +12,12 @@ from images.datasets import framing
 from images.utils import checkpoint_utils, cluster_utils
 from images.utils.tf1 import tf
 
-# For how long to look for a corrupt file where other ranks wait.
+# How many seconds to look for a corrupt file while other ranks wait.
 _SEARCH_SECS = 40
 
 
 class TrainingError(RuntimeError):
-  """Training cannot go on; the message says why, and what to do."""
+  """Training cannot continue; the message says why, and what to do."""
 
 
 @contextlib.contextmanager
@@ -36,7 +36,7 @@ def explained(data_files, output_dir, checkpoint=None):
     yield
   except tf.errors.OpError as error:
     raise TrainingError(_in_words(error, data_files, output_dir, checkpoint)) from error
-  except RuntimeError as error:  # As that of a writer of events.
+  except RuntimeError as error:  # Such as that of a writer of events.
     words = _unwritable(str(error), data_files, output_dir)
     if words is None or isinstance(error, TrainingError):
       raise
@@ -50,7 +50,7 @@ def _in_words(error, data_files, output_dir, checkpoint):
     return _unreadable(_constant(error.op.inputs[0]) or checkpoint, reason, output_dir)
   if isinstance(error, tf.errors.DataLossError):
     logging.error('a record is corrupt (%s): reading all files to find out which', reason)
-    # Meanwhile other ranks would wait, which cannot know for what.
+    # Other ranks wait meanwhile, without knowing for what.
     seconds = _SEARCH_SECS if cluster_utils.size() > 1 else math.inf
     return framing.find_corruption(data_files, seconds) or (
         f'a file cannot be read: {reason}. This takes long, and names it: {_search(data_files)}')
@@ -74,12 +74,12 @@ def _in_words(error, data_files, output_dir, checkpoint):
 
 
 def _constant(path):
-  """Return the string that a tensor always is, as the checkpoint of a finetune; else None."""
+  """Return the value of a constant string tensor, such as a finetune's checkpoint; else None."""
   return tf.get_static_value(path).item().decode() if path.op.type == 'Const' else None
 
 
 def _unreadable(checkpoint, reason, output_dir):
-  """Return what it means that the path `checkpoint` cannot be read."""
+  """Return the message for a path `checkpoint` that cannot be read."""
   words = f'the checkpoint {checkpoint} cannot be read: {reason}. Copy it again, all files of it'
   if not checkpoint or os.path.dirname(checkpoint) != output_dir.rstrip('/'):
     return words
@@ -88,7 +88,7 @@ def _unreadable(checkpoint, reason, output_dir):
 
 
 def _unwritable(message, data_files, output_dir):
-  """Return what an error means if it is about writing to the directory of the run; else None."""
+  """Return the message for an error of writing to the directory of the run; else None."""
   is_named = (re.search(rf'(?<![\w./-]){re.escape(output_dir.rstrip("/"))}(?![\w.-])', message)
               and not any(file in message for file in data_files))
   if re.search('No space left|File too large|[Qq]uota exceeded', message):
@@ -102,7 +102,7 @@ def _unwritable(message, data_files, output_dir):
 
 
 def _search(data_files):
-  """Return the command that looks through all of the data files."""
+  """Return the command that searches all data files for corruption."""
   pattern = glob.escape(os.path.commonprefix(data_files))
   if len(data_files) > 1:
     pattern += '*' + os.path.splitext(data_files[0])[1]
@@ -114,7 +114,7 @@ def _search(data_files):
 def _reason(message):
   """Return the line of an error message of TensorFlow that says what is wrong.
 
-  Before it come the places in the graph, and after it its nodes and stack.
+  The lines before it are places in the graph; those after it are nodes and the stack.
   """
   lines = [line.strip() for line in message.splitlines() if line.strip()]
   nodes = [number for number, line in enumerate(lines) if line.startswith('Node: ')]
@@ -126,7 +126,7 @@ def _reason(message):
 
 
 def _failed_assertion(error):
-  """Return the words of the tf.debugging.Assert that failed; None if it was none."""
+  """Return the words of the tf.debugging.Assert that failed; None if none did."""
   found = re.search(r'assertion failed: (.*)', error.message)
   if not found:
     return None
@@ -135,7 +135,7 @@ def _failed_assertion(error):
 
 
 def last_checkpoint(output_dir, bad_step=None):
-  """Return in words which checkpoint of a run is the newest, and whether to go on from it.
+  """Return in words which checkpoint of a run is the newest, and whether to resume from it.
 
   Args:
     output_dir: string, the directory of the run.

@@ -13,28 +13,28 @@ from images.utils import (
 from images.utils.tf1 import tf
 
 RESULT = 'evaluation.json'
-_TAGS = {'accuracy': 'top_1', 'top_5_accuracy': 'top_5'}  # 'accuracy' as that of training.
+_TAGS = {'accuracy': 'top_1', 'top_5_accuracy': 'top_5'}  # Training also uses 'accuracy'.
 
 
 def evaluate(iterator, batch, logits, checkpoint, *, max_bad_fraction, config=None,
              use_ema_weights=False):
-  """Return the result of running through `iterator`, the same dict on every rank.
+  """Evaluate the network on all images of `iterator`; return the same result on every rank.
 
   Args:
     iterator: initializable tf.data iterator over this rank's images.
     batch: its next element, a dict with 'label', int64 [batch], and 'good', bool [batch],
       False for an undecodable image.
-    logits: float32 [batch, classes], what the network says to the batch.
+    logits: float32 [batch, classes], the network's output for the batch.
     checkpoint: string, path of the checkpoint with the network's variables; only the chief
       needs to see it.
-    max_bad_fraction: float, of the images that may be undecodable.
+    max_bad_fraction: float, the fraction of the images that may be undecodable.
     config: tf.ConfigProto.
-    use_ema_weights: bool, as of checkpoint_utils.stored_names().
+    use_ema_weights: bool, see checkpoint_utils.stored_names().
 
   Returns:
-    dict: 'images', 'top_1_count', 'top_5_count', 'skipped' (undecodable images), 'not_finite'
-    (those of the images whose logits are not, which count as wrong), ints;
-    'top_1', 'top_5', fractions of the images; 'checkpoint' and its 'step'.
+    dict: the ints 'images' (the decodable ones), 'top_1_count', 'top_5_count', 'skipped'
+    (undecodable images) and 'not_finite' (images whose logits are not all finite, which count as
+    wrong); 'top_1' and 'top_5', fractions of 'images'; 'checkpoint', and its 'step' or None.
 
   Raises:
     ValueError: the checkpoint does not fit the network, there are no images, or too many of them
@@ -72,10 +72,10 @@ def _restored_session(checkpoint, config, use_ema_weights):
 
 
 def _in_top_k(logits, labels, k):
-  """Return whether each label is among the k largest logits, all finite; bool [batch].
+  """Return whether each label is among the k largest logits and all are finite, bool [batch].
 
-  Of equal logits the first counts as the larger, as in argmax. tf.nn.in_top_k takes them
-  all: it would find a network that says the same of every class right on every image.
+  Of equal logits the first counts as the largest, as in argmax. tf.nn.in_top_k counts all of them:
+  with it, a network that gives every class the same logit would be right on every image.
   """
   best = tf.math.top_k(logits, min(k, logits.shape[-1])).indices
   found = tf.reduce_any(tf.equal(tf.cast(best, labels.dtype), labels[:, None]), axis=1)
@@ -110,9 +110,9 @@ def _step(checkpoint):
 def report(result, output_dir):
   """Log the `result` of evaluate(), and write it to evaluation.json in `output_dir`.
 
-  Whatever else `result` holds is written as well, of which 'compute' has to be there, the name of
-  the dtype that the network computes in. The accuracies also go to an event file in
-  `output_dir`/eval, where TensorBoard has those of all evaluations.
+  `result` must also hold 'compute', the name of the dtype that the network computes in; any other
+  entries are written as well. The accuracies also go to an event file in `output_dir`/eval, where
+  TensorBoard finds those of all evaluations.
   """
   logging.info('top-1 %.4f (%d of %d), top-5 %.4f (%d)%s, in %s: %s', result['top_1'],
                result['top_1_count'], result['images'], result['top_5'], result['top_5_count'],
@@ -124,7 +124,7 @@ def report(result, output_dir):
                     result['not_finite'])
   path = os.path.join(output_dir, RESULT)
   file_utils.write_json(path, result)
-  # Two evaluations may end in the same second, which names the file as well.
+  # The file's name also has the time, but two evaluations may end in the same second.
   with tf.Graph().as_default(), tf.summary.FileWriter(
       os.path.join(output_dir, 'eval'), filename_suffix=f'.{os.getpid()}') as writer:
     writer.add_summary(tf.Summary(value=[

@@ -1,4 +1,4 @@
-"""Small files of a run: whole or not there, also where the disk is full."""
+"""Writes small files of a run completely or not at all, even if the disk is full."""
 import contextlib
 import json
 import os
@@ -10,10 +10,10 @@ UNWRITABLE = '--output_dir={} cannot be written: {}; choose another directory or
 
 
 def make_writable(directory):
-  """Make `directory` if need be, and find out whether it can be written.
+  """Make `directory` if it is missing, and check that it can be written to.
 
   Raises:
-    OSError: it cannot be written.
+    OSError: it cannot be written to.
   """
   probe = os.path.join(directory, f'.writable-{uuid.uuid4()}')
   try:
@@ -37,7 +37,7 @@ def write_text(path, text):
 
 
 def _write(path, text):
-  """Write `text` to `path`, of which nothing is left where that fails."""
+  """Write `text` to `path`; if that fails, remove what has been written."""
   try:
     with tf.io.gfile.GFile(path, 'w') as file:
       file.write(text)

@@ -1,4 +1,4 @@
-"""Flags of closed choices, which help whoever misspelled one, of finite numbers, and of paths."""
+"""Defines flags of three types: a choice, with help for misspellings; finite numbers; paths."""
 import math
 import os
 
@@ -6,11 +6,11 @@ from absl import flags
 
 from images.utils import name_utils
 
-flags.disclaim_key_flags()  # A flag belongs to the module that defines it here.
+flags.disclaim_key_flags()  # A flag belongs to the module that calls define_*().
 
 
 class _EnumParser(flags.EnumParser):
-  """Lists the choices nearest first where a value is none of them."""
+  """Rejects a value that is not one of the choices, and lists these nearest first."""
 
   def parse(self, argument):
     return name_utils.lookup({value: value for value in self.enum_values}, argument, 'value')
@@ -31,7 +31,7 @@ def define_enum(name, default, enum_values, description):
 
 
 class _FiniteParser(flags.FloatParser):
-  """Takes no nan, which lies within any bounds, and no infinity."""
+  """Rejects infinities, nan, which would pass any bounds, and values not less than `below`."""
 
   def __init__(self, lower_bound, upper_bound, below):
     super().__init__(lower_bound, upper_bound)
@@ -47,13 +47,13 @@ class _FiniteParser(flags.FloatParser):
 
 
 def define_float(name, default, description, *, lower_bound=None, upper_bound=None, below=None):
-  """Define a flag as flags.DEFINE_float() does, whose value is finite, and less than `below`."""
+  """Define a flag as flags.DEFINE_float() does; its value must be finite and less than `below`."""
   flags.DEFINE(_FiniteParser(lower_bound, upper_bound, below), name, default, description,
                serializer=flags.ArgumentSerializer())
 
 
 class _PathParser(flags.ArgumentParser):
-  """Lets ~ stand for the home directory, as a shell does only at the beginning of a word."""
+  """Expands ~ at the start of each path; a shell does so only at the start of a word."""
 
   def parse(self, argument):
     return ','.join(os.path.expanduser(path.strip() if path.lstrip().startswith('~') else path)
@@ -61,5 +61,5 @@ class _PathParser(flags.ArgumentParser):
 
 
 def define_path(name, default, description):
-  """Define a flag as flags.DEFINE_string() does, whose value is a path, or several with commas."""
+  """Define a flag as flags.DEFINE_string() does; its value is one or more comma-separated paths."""
   flags.DEFINE(_PathParser(), name, default, description, serializer=flags.ArgumentSerializer())

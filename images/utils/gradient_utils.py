@@ -11,7 +11,7 @@ Convolutions, where oneDNN is slow:
   Depthwise filters in bfloat16 with strides or larger than 3 x 3: in float32.
 Rectifiers in bfloat16: on the bits, see rectifier_utils.
 
-What each of them gains is in README.md, "Settings and layers in use".
+How much faster each of them is can be found in README.md, "Settings and layers in use".
 """
 import collections
 import contextlib
@@ -113,18 +113,18 @@ def _attributes(convolution):
 
 
 def _pixels(images, filters, gradient, attributes):
-  """Return how many pixels an output has; infinity for a kind that the products do not know."""
+  """Return how many pixels an output has; infinity if these methods do not support its kind."""
   plain = {'dilations': [1, 1, 1, 1], 'data_format': b'NHWC'}
   if (any(attributes[name] != value for name, value in plain.items())
       or attributes['padding'] not in (b'VALID', b'SAME')
-      or images.shape[3] != filters.shape[2]  # In groups.
+      or images.shape[3] != filters.shape[2]  # A grouped convolution.
       or not images.shape[1:3].is_fully_defined()):
     return math.inf
   return gradient.shape[1:3].num_elements() or math.inf
 
 
 def _is_product(images, filters, attributes):
-  """Return whether a convolution sees each pixel, or all of an image, once."""
+  """Return whether a convolution sees each pixel, or the whole of an image, exactly once."""
   size = filters.shape.as_list()[:2]
   is_whole = attributes['padding'] == b'VALID' and size == images.shape.as_list()[1:3]
   return is_whole or size == [1, 1] and not _has_strides(attributes)
@@ -139,10 +139,10 @@ def _is_deep(filters, gradient):
 
 
 def _sums_of_filters(images, filters, gradient, strides):
-  """Return the gradient of the filters: for each of their positions a sum over all pixels.
+  """Return the gradient of the filters, for each of their positions as a sum over all pixels.
 
-  The pixels that a position sees are strides apart, and side by side where each place within a
-  stride is an axis of its own.
+  The pixels that a position sees are strides apart. They become adjacent when the place within a
+  stride is made an axis of its own.
   """
   rows, columns, channels, depth = filters.shape.as_list()
   height, width = gradient.shape.as_list()[1:3]
@@ -161,7 +161,7 @@ def _sums_of_filters(images, filters, gradient, strides):
 
 
 def _padded_to(height, width, images, around):
-  """Return images with the zeros that are `around` before them, and of a height and width."""
+  """Return images padded or cropped to a height and width, with the zeros `around` before them."""
   above, left = [before for before, _ in around]
   images = images[:, :height - above, :width - left]
   below, right = height - above - images.shape[1], width - left - images.shape[2]
@@ -169,7 +169,7 @@ def _padded_to(height, width, images, around):
 
 
 def _exchanged_of_filters(images, filters, gradient, strides):
-  """Return the gradient of the filters: what the images are when the other gradient filters them.
+  """Return the gradient of the filters: the images, convolved with the gradient of the outputs.
 
   In that convolution the channels are the batch, the batch is the channels, and the strides are
   dilations.
@@ -192,7 +192,7 @@ def _exchanged_of_filters(images, filters, gradient, strides):
 def _around(images, filters, gradient, strides):
   """Return how many zeros padding puts before and after the rows and the columns of images.
 
-  Below zero it is how many of their last ones no filter sees.
+  A negative number after them tells how many of the last rows or columns no filter sees.
   """
   more = [(outputs - 1) * stride + size - inputs for outputs, stride, size, inputs in zip(
       gradient.shape[1:3], strides[1:3], filters.shape[:2], images.shape[1:3])]
@@ -215,6 +215,6 @@ def _depthwise_gradients(convolution, gradient):
 
 
 def _in_float32(is_wanted, **tensors):
-  """Return `tensors`, a dict, in float32 where that is wanted of bfloat16."""
+  """Return the dict `tensors`, if `is_wanted` with those of bfloat16 cast to float32."""
   return {name: tf.cast(tensor, tf.float32) if is_wanted and tensor.dtype == tf.bfloat16 else tensor
           for name, tensor in tensors.items()}

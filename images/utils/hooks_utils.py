@@ -19,25 +19,25 @@ from images.utils import (
 from images.utils.error_utils import TrainingError, last_checkpoint
 from images.utils.tf1 import tf
 
-# What a builder may use: `tensors`, those of progress_utils.progress_tensors(); `total_steps`
-# and `global_batch`, images in a step over all ranks; the others as the flags of the same names.
+# What a builder may use: `tensors`, the dict of progress_utils.progress_tensors(); `total_steps`;
+# `global_batch`, the images in a step over all ranks; the others are flags of the same names.
 Run = collections.namedtuple('Run', [
     'tensors', 'output_dir', 'total_steps', 'global_batch', 'log_loss_every_n_iters',
     'profile_every_n_iters', 'profile_at_task', 'save_checkpoint_every_n_iters',
     'max_checkpoints_to_keep'])
 
 
-# Share of a step that may pass in waiting for images; the log warns where it rises above.
+# The log warns if waiting for images takes more than this fraction of the time.
 _MUCH_WAITING = 0.05
 
 
 def get_hooks(names, run):
   """Return the list of hooks for a training run.
 
-  First come hooks that every run has: word of its progress for the watch over stalls, equal
-  variables on all ranks, the guard against values that are not finite, which has to stand before
-  a hook that saves, the end at a signal, and the end at the last step, without which a run would
-  go on for ever. Last comes the event file, of whose graphs TensorBoard shows the last.
+  First come the hooks that every run has. They report progress to the watch over stalls, give all
+  ranks the same variables, end the run at values that are not finite (before any hook that saves),
+  end it at a signal, and end it at the last step, as it would otherwise never end. The hook of the
+  event file comes last, as TensorBoard shows only the last graph in the file.
 
   Args:
     names: string, comma-separated keys of HOOKS.
@@ -74,8 +74,8 @@ class BroadcastGlobalVariablesHook(tf.train.SessionRunHook):
   def after_create_session(self, session, coord):
     self._sessions += 1
     if self._sessions > 1:
-      # MonitoredTrainingSession makes a new session after an error that it takes for
-      # passing; the other ranks would wait for this one for ever.
+      # MonitoredTrainingSession makes a new session after an error that it considers transient;
+      # the other ranks would wait for this one forever.
       raise TrainingError('the session was lost, most likely with another rank; the same '
                           'command resumes from the newest checkpoint')
     session.run(self._broadcast)
@@ -84,13 +84,19 @@ class BroadcastGlobalVariablesHook(tf.train.SessionRunHook):
 class FiniteTrainingHook(tf.train.SessionRunHook):
   """Ends the run at a loss, gradient or batch statistic that is not finite, before it is saved.
 
-  A gradient that overflows under a dynamic loss scale is no reason: the step is skipped.
+  An overflow of a gradient under a dynamic loss scale above 1e-3 does not end it: the step is
+  skipped.
   """
 
   def __init__(self, tensors, output_dir):
-    """Watch `tensors`: 'step' (after the update), 'loss', 'lost' (bool [ranks], whose own loss
-    is not finite), 'finite' (bool), 'complete' (bool, whether the run ends a step),
-    'loss_scale', and 'dynamic', a bool and no tensor, whether the loss scale adapts."""
+    """Watch the entries of `tensors`, the dict of progress_utils.
+
+    Args:
+      tensors: dict with 'step' (after the update), 'loss', 'lost' (bool [ranks], which of them have
+        a loss that is not finite), 'finite' (bool), 'complete' (bool, whether this run of the
+        session ends a step), 'loss_scale', and 'dynamic' (a Python bool, whether it adapts).
+      output_dir: string, the directory of the run.
+    """
     self._tensors = {name: tensors[name]
                      for name in ('step', 'loss', 'lost', 'finite', 'complete', 'loss_scale')}
     self._dynamic = tensors['dynamic']
@@ -114,18 +120,18 @@ class FiniteTrainingHook(tf.train.SessionRunHook):
                f'Lower --learning_rate, set --max_gradient_norm, or use {other}')
 
   def _fail(self, values, what, remedy):
-    # The number of updates behind the weights that failed: an update with finite gradients
-    # has been made since.
+    # The number of updates that led to the weights that failed. If the gradients were finite,
+    # another update has been made since.
     weights = int(values['step']) - (1 if values['finite'] and values['complete'] else 0)
     raise TrainingError(f'step {weights + 1}: {what}; '
                         f'{last_checkpoint(self._output_dir, bad_step=weights)}. {remedy}.')
 
 
 class LoggingTensorHook(tf.train.SessionRunHook):
-  """Logs how training goes, every so many steps and at the last one.
+  """Logs the progress of training, every `every_n_iters` steps and at the last one.
 
-  Loss, metrics and learning rate are those of the step, of all ranks and micro-batches;
-  images/s counts all ranks.
+  Loss, metrics and learning rate are those of the logged step, the first two as means over all
+  ranks and micro-batches; images/s counts the images of all ranks.
   """
 
   def __init__(self, tensors, *, every_n_iters, total_steps, global_batch):
@@ -147,7 +153,7 @@ class LoggingTensorHook(tf.train.SessionRunHook):
 
   def after_run(self, run_context, run_values):
     wait = run_values.results['wait']
-    # A step ends when the last rank has its images.
+    # All ranks wait in a step until the last one has its images.
     self._waited, self._of_ranks = self._waited + max(wait), self._of_ranks + wait
     values = self._means.add(run_values.results)
     if values is None:
@@ -155,7 +161,7 @@ class LoggingTensorHook(tf.train.SessionRunHook):
     self._values = values
     step = int(values['step'])
     if self._started is None:
-      # The first step is no measure: it waits for the first images and for the threads.
+      # The first step is not timed, as it also waits for the first images and for the threads.
       self._begin((step, time.monotonic()))
     if step % self._every_n_iters == 0 and step != self._logged_step:
       self._log()
@@ -189,7 +195,7 @@ class LoggingTensorHook(tf.train.SessionRunHook):
       parts.append(f'{values["skipped"]} undecodable images skipped')
     logging.info('  '.join(parts))
     waits = waiting > _MUCH_WAITING
-    if waits and not self._waits:  # Each line has the share.
+    if waits and not self._waits:  # Warn once; every line has the share.
       longest = f', most on rank {self._of_ranks.argmax()}' if cluster_utils.size() > 1 else ''
       logging.warning('training waits for images%s: raise --num_preprocessing_threads where cores '
                       'are idle, and --prefetch_buffer_size where their supply is uneven', longest)

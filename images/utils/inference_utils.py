@@ -15,7 +15,7 @@ def find_images(patterns):
   """Return the files of comma-separated names or glob patterns, each once, sorted within a pattern.
 
   Raises:
-    ValueError: no pattern is given, or a directory.
+    ValueError: no pattern is given, or one is a directory.
     FileNotFoundError: a pattern matches no file.
   """
   patterns = [pattern.strip() for pattern in (patterns or '').split(',') if pattern.strip()]
@@ -26,7 +26,7 @@ def find_images(patterns):
     if tf.io.gfile.isdir(pattern):
       raise ValueError(f'--predict_files: {pattern} is a directory: give '
                        f"'{os.path.join(pattern, '*')}'")
-    # A name may hold what would be a pattern, as photo[1].jpg does.
+    # The name of a file may look like a pattern, such as photo[1].jpg.
     named = [pattern] if tf.io.gfile.exists(pattern) else sorted(tf.io.gfile.glob(pattern))
     found = [path for path in named if not tf.io.gfile.isdir(path)]
     if not found:
@@ -38,14 +38,14 @@ def find_images(patterns):
 
 
 def class_names(dataset_dir, *, num_labels):
-  """Return the names of the classes of a data set, a dict by their labels; {} without directory.
+  """Return a dict from the labels of a data set to the names of the classes; {} without directory.
 
   Args:
     dataset_dir: string, the directory of its files, or None.
-    num_labels: int, how many labels there should be; the log warns if there are more or less.
+    num_labels: int, the expected number of labels; the log warns if it differs.
 
   Raises:
-    FileNotFoundError: the directory has no names.
+    FileNotFoundError: the directory has no file of names.
   """
   names = tfrecord.read_labels(dataset_dir) if dataset_dir else {}
   if names is None:
@@ -60,7 +60,7 @@ def class_names(dataset_dir, *, num_labels):
 def image_batches(paths, preprocess, batch_size, num_preprocessing_threads=16):
   """Return the next batch: paths, string [batch], and images [batch, height, width, channels].
 
-  A file that is no image is left out, and TensorFlow logs why.
+  A file that is not an image is left out, and TensorFlow logs why.
 
   Args:
     paths: list of strings, image files; the last batch may be smaller.
@@ -77,13 +77,13 @@ def image_batches(paths, preprocess, batch_size, num_preprocessing_threads=16):
 
 
 def _without_palette(encoded):
-  """Return `encoded`, a scalar string tensor, of which a BMP may have no palette.
+  """Return `encoded`, a scalar string tensor, as it is; fail if it is a BMP with a palette.
 
-  TensorFlow does not look at it, and takes the numbers of its colours for shades of grey, which few
-  of them are. A BMP has its bits for each pixel in byte 28, with a palette at most 8.
+  TensorFlow ignores a palette and takes its indices for shades of grey, which is rarely right. Byte
+  28 of a BMP holds the bits of a pixel, which are at most 8 with a palette.
   """
   first = tf.io.decode_raw(tf.strings.substr(encoded, 0, 29), tf.uint8)
-  bits = tf.concat([tf.constant([255], tf.uint8), first], 0)[-1]  # There may be no byte at all.
+  bits = tf.concat([tf.constant([255], tf.uint8), first], 0)[-1]  # 255 if there is no byte at all.
   has_palette = tf.equal(tf.strings.substr(encoded, 0, 2), 'BM') & (bits < 24)
   with tf.control_dependencies([tf.debugging.Assert(~has_palette, ['a BMP with a palette'])]):
     return tf.identity(encoded)
@@ -94,16 +94,16 @@ def classify(paths, logits, checkpoint, *, names=None, labels_offset=0, config=N
   """Yield (path, [(class, probability), ...]) for each image, the likeliest classes first.
 
   Args:
-    paths: string [batch], of image_batches().
-    logits: float32 [batch, classes], what the network says to image_batches().
+    paths: string tensor [batch], from image_batches().
+    logits: float32 [batch, classes], the network's output for the images from image_batches().
     checkpoint: string, path of the checkpoint with the network's variables.
     names: dict from labels to names, or None; a class without one is called by its label.
     labels_offset: int, class k of the network has the label k + labels_offset.
     config: tf.ConfigProto.
-    use_ema_weights: bool, as of checkpoint_utils.stored_names().
+    use_ema_weights: bool, see checkpoint_utils.stored_names().
 
   Raises:
-    ValueError: what the network says to an image is not finite.
+    ValueError: the network's output for an image is not finite.
   """
   top = tf.nn.top_k(tf.nn.softmax(logits), k=min(_TOP, logits.shape[-1]))
   with restored_session(checkpoint, config, use_ema_weights=use_ema_weights) as session:
@@ -112,7 +112,7 @@ def classify(paths, logits, checkpoint, *, names=None, labels_offset=0, config=N
         files, (values, indices) = session.run((paths, top))
       except tf.errors.OutOfRangeError:
         return
-      stall_utils.heartbeat()  # Other ranks wait at their end.
+      stall_utils.heartbeat()  # Other ranks wait at their exit.
       for file, probabilities, classes in zip(files, values, indices):
         if not np.all(np.isfinite(probabilities)):
           raise ValueError(f'what the network says to {file.decode()} is not finite: look at the '
@@ -122,7 +122,7 @@ def classify(paths, logits, checkpoint, *, names=None, labels_offset=0, config=N
 
 
 def _name(label, names):
-  """Return what a label is called; below zero is the class that no image has."""
+  """Return the name of a label; a negative one is the background class, which no image has."""
   return (names or {}).get(label, 'background' if label < 0 else str(label))
 
 
@@ -165,9 +165,8 @@ def export(encoded, logits, checkpoint, export_dir, *, labels_offset=0, config=N
   """Write a SavedModel from encoded images to probabilities.
 
   Its signature `serving_default` takes 'images', a string tensor [batch] of encoded JPEG,
-  PNG, GIF or BMP bytes (no BMP with a palette), and gives 'probabilities', float32
-  [batch, classes], and 'classes', int64 [batch], the labels of the likeliest ones, as the data
-  has them.
+  PNG, GIF or BMP bytes (no BMP with a palette), and returns 'probabilities', float32
+  [batch, classes], and 'classes', int64 [batch], the likeliest classes as labels of the data.
 
   Args:
     encoded: the placeholder of the images.
@@ -176,7 +175,7 @@ def export(encoded, logits, checkpoint, export_dir, *, labels_offset=0, config=N
     export_dir: string, a directory that does not exist yet.
     labels_offset: int, class k of the network has the label k + labels_offset.
     config: tf.ConfigProto.
-    use_ema_weights: bool, as of checkpoint_utils.stored_names().
+    use_ema_weights: bool, see checkpoint_utils.stored_names().
 
   Returns:
     string, the path of the SavedModel.

@@ -3,7 +3,8 @@ import math
 
 from images.utils.tf1 import tf
 
-# Where a scheme starts to decay, as a fraction of all steps, and its number of halvings.
+# When a scheme starts to decay, as numerator and denominator of a fraction of all steps, and its
+# number of halvings.
 DECAY_SCHEMES = {
     'luong234': (2, 3, 4),
     'luong5': (1, 2, 5),
@@ -32,11 +33,12 @@ def get_learning_rate(step, *, learning_rate, total_steps, decay_steps, learning
     decay_steps: float, steps from one exponential decay to the next, without a scheme.
     learning_rate_decay_type: 'fixed', 'exponential', 'polynomial' (linear) or 'cosine'.
     learning_rate_decay_factor: float, factor of an exponential decay, without a scheme.
-    end_learning_rate: float, the floor of every decay; a `learning_rate` below it stays.
+    end_learning_rate: float, the floor of every decay; a `learning_rate` below it does not decay.
     decay_scheme: None or a key of DECAY_SCHEMES, when to decay.
     warmup_steps: int, steps over which the rate is multiplied by Tensor2Tensor's
       0.01**((warmup_steps - step) / warmup_steps), whatever the decay; it may go below the floor.
-    ahead: float, by how many steps the epochs, and with them `decay_steps`, are ahead of `step`.
+    ahead: float, by how many steps the epochs of a resumed run are ahead of `step`; added to it to
+      count exponential decays without a scheme.
   """
   step = tf.cast(step, tf.float32)
   floor = min(end_learning_rate, learning_rate)
@@ -56,7 +58,7 @@ def get_learning_rate(step, *, learning_rate, total_steps, decay_steps, learning
   return tf.maximum(rate, floor) * _warmup(step, warmup_steps)
 
 
-# What is left of the way from learning_rate to the floor, for a progress in [0, 1].
+# The fraction of the way from learning_rate to the floor that remains at a progress in [0, 1].
 _REMAINING = {
     'fixed': tf.ones_like,
     'polynomial': lambda progress: 1.0 - progress,
@@ -65,7 +67,10 @@ _REMAINING = {
 
 
 def _halvings(step, start, total_steps, halvings):
-  """Return 1/2 to the number of halvings made; the k-th comes at k/halvings of the rest."""
+  """Return 1/2 to the power of the number of halvings made.
+
+  The first comes at `start`, and the others follow at equal intervals before `total_steps`.
+  """
   milestones = [float(start + k * (total_steps - start) // halvings) for k in range(halvings)]
   made = tf.reduce_sum(tf.cast(step >= tf.constant(milestones), tf.float32))
   return 0.5 ** made

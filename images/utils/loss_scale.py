@@ -1,9 +1,9 @@
-"""The factor of the loss in half precision, fixed or found while training.
+"""Provides the factor of the loss in half precision, fixed or adapted during training.
 
-Gradients of a small loss underflow in float16; they are computed for a multiple of the
-loss and divided by it again (Micikevicius et al., Mixed Precision Training, 2018).
-TensorFlow's DynamicLossScale would go through all gradients once more; here the verdict on
-a step comes with their norm.
+Small gradients underflow in float16, so they are computed for a multiple of the loss and then
+divided by that factor (Micikevicius et al., Mixed Precision Training, 2018). TensorFlow's
+DynamicLossScale would check all gradients in another pass; here their norm tells whether they are
+finite.
 """
 from images.utils.tf1 import tf
 
@@ -12,7 +12,7 @@ GOOD_STEPS_TO_DOUBLE = 2000
 
 
 class FixedLossScale:
-  """A loss scale that stays."""
+  """A loss scale that does not change."""
 
   is_dynamic = False
 
@@ -45,7 +45,7 @@ class DynamicLossScale:
     good_steps = tf.where(finite, self._good_steps + 1, 0)
     double = good_steps >= GOOD_STEPS_TO_DOUBLE
     grown = tf.where(double, self.value * 2.0, self.value)
-    # At most 2**127: the scale itself must stay finite where nothing ever overflows.
+    # At most 2**127: the scale itself must stay finite if nothing ever overflows.
     grown = tf.where(tf.is_finite(grown), grown, self.value)
     scale = tf.where(finite, grown, self.value * 0.5)
     return tf.group(self._value.assign(scale),

@@ -3,7 +3,7 @@ from images.utils import checkpoint_utils
 from images.utils.tf1 import tf
 
 _MOVING_AVERAGES = ('moving_mean', 'moving_variance')
-_MOST_NAMES = 20  # In a line of the table.
+_MOST_NAMES = 20  # If a line of loading_report() has more names, it shows only the first 4.
 
 
 def get_assigment_map_from_checkpoint(variables, checkpoint_shapes, *,  # sic: the published name
@@ -23,7 +23,8 @@ def get_assigment_map_from_checkpoint(variables, checkpoint_shapes, *,  # sic: t
     left_out: dict from names of the other variables to the reason, a string.
 
   Raises:
-    ValueError: a scope of `exclude_scopes` has no variable, or there are no averages.
+    ValueError: a scope of `exclude_scopes` has no variable, or `use_ema_weights` is set and the
+      checkpoint has no averages.
   """
   for scope in exclude_scopes:
     if not any(_is_within(variable, scope) for variable in variables):
@@ -57,14 +58,15 @@ def load_checkpoint(variables, path, **choice):
 
   Args:
     variables: list of the network's variables.
-    path: string, as of checkpoint_utils.checkpoint_path().
+    path: string, from checkpoint_utils.checkpoint_path().
     **choice: keyword arguments of get_assigment_map_from_checkpoint().
 
   Returns:
     What get_assigment_map_from_checkpoint() returned.
 
   Raises:
-    ValueError: nothing in the checkpoint matches, or has another dtype, or is not there.
+    ValueError: nothing in the checkpoint matches, or a chosen variable is not in it or has another
+      dtype there.
   """
   shapes = checkpoint_utils.checkpoint_shapes(path)
   assignment_map, left_out = get_assigment_map_from_checkpoint(variables, shapes, **choice)
@@ -84,7 +86,7 @@ def load_checkpoint(variables, path, **choice):
 def loading_report(path, assignment_map, left_out):
   """Return a table of what is loaded and what is not, a line for each reason.
 
-  A reason of many variables, such as to be a moving average, names a few of them.
+  For a reason that many variables share, such as being moving averages, it names a few of them.
   """
   lines = [f'{len(assignment_map):5} variables loaded from {path}']
   by_reason = {}
@@ -97,10 +99,10 @@ def loading_report(path, assignment_map, left_out):
 
 
 def split_scopes(scopes, flag):
-  """Return the names in comma-separated `scopes`, a list; [] where it is None or empty.
+  """Return the list of the names in comma-separated `scopes`; [] if it is None or empty.
 
   Raises:
-    ValueError: `scopes` names none; the message has the name of the `flag`.
+    ValueError: `scopes` names none; the message names the `flag`.
   """
   names = [scope.strip() for scope in (scopes or '').split(',') if scope.strip()]
   if scopes and not names:
@@ -109,7 +111,7 @@ def split_scopes(scopes, flag):
 
 
 def scope_variables(scopes):
-  """Return the trainable variables in the comma-separated `scopes`, all where it is None.
+  """Return the trainable variables in the comma-separated `scopes`; all if it is None or empty.
 
   Raises:
     ValueError: a scope has no trainable variable, or none is named.
@@ -137,7 +139,7 @@ def _scopes(variables):
 
 
 def model_statistics(variables):
-  """Return a table of name, shape and size of each variable, and their sum, a string."""
+  """Return a table of name, shape and size of each variable, and the sum of sizes, a string."""
   rows = [(v.op.name, str(v.shape.as_list()), v.shape.num_elements()) for v in variables]
   width = max((len(name) for name, _, _ in rows), default=0)
   lines = [f'{name:{width}}  {shape:20} {size:12,}' for name, shape, size in rows]

@@ -1,4 +1,4 @@
-"""Looks a name up in a table, and helps whoever misspelled it."""
+"""Looks up a name in a table; the error for an unknown name helps to correct it."""
 import difflib
 
 
@@ -8,7 +8,7 @@ def lookup(table, name, kind):
   Args:
     table: dict from names to anything.
     name: string, the wanted name.
-    kind: string, what the names stand for, with the flag where there is one,
+    kind: string, what the names stand for, with the flag if there is one,
       such as 'model (--model_name)'.
 
   Raises:

@@ -15,7 +15,7 @@ class ReplicatedVarsOptimizer:
   """Trains one replica of the variables per rank, kept equal by equal updates.
 
   Attributes:
-    loss_scale: what images.utils.loss_scale.get_loss_scale() gave.
+    loss_scale: what images.utils.loss_scale.get_loss_scale() returned.
     finite: scalar bool tensor, whether the step passed the check; set by minimize().
     complete: scalar bool tensor, whether this run of the training operation completed a step, as
       the last of several micro-batches does; set by minimize().
@@ -31,9 +31,9 @@ class ReplicatedVarsOptimizer:
       accumulate_steps: integer, micro-batches, each a run of the training operation, whose
         mean gradient makes a step.
       gradient_compression: 'none', or 'fp16' to exchange gradients in float16.
-      moving_average_decay: float, of an exponential moving average that is kept of each float
-        variable of the model, trained or not, beside it in a checkpoint; or None for none. The
-        decay is at most (1 + n) / (10 + n) in step n.
+      moving_average_decay: float, the decay of an exponential moving average of each float variable
+        of the model, trained or not, which checkpoints hold next to the variable; None keeps no
+        averages. The decay is at most (1 + n) / (10 + n) in step n.
     """
     self._optimizer = optimizer
     self._clip_norm = clip_norm
@@ -55,7 +55,7 @@ class ReplicatedVarsOptimizer:
       The loss, a scalar float32 tensor, not scaled.
 
     Raises:
-      ValueError: the loss is no scalar.
+      ValueError: the loss is not a scalar.
     """
     self.loss_scale = get_loss_scale(loss_scale)
     loss = tf.cast(loss_fn(), tf.float32)
@@ -89,8 +89,8 @@ class ReplicatedVarsOptimizer:
 
   def _compute_gradients(self, loss, var_list):
     """Return the gradients of the scaled loss and their variables, two lists."""
-    # The backward pass begins with the scale, and with it only after the loss is there, whose
-    # variables are so read before the update.
+    # The backward pass starts from the scale. As the scale waits for the loss, all variables that
+    # the loss depends on are read before the update.
     with tf.control_dependencies([loss]):
       scale = tf.identity(self.loss_scale.value)
     # No gates: the update needs the norm of all gradients and so waits for them anyway; gates
@@ -151,17 +151,17 @@ class ReplicatedVarsOptimizer:
 
 
 def _only_if(verdict, function):
-  """Run the operations that `function` makes only where `verdict` says so.
+  """Run the operations that `function` makes only if `verdict` is True.
 
-  As tf.cond() of version 1 does. That of version 2 would hand each gradient and variable to two
-  functions, which is a fifth of all operations of a large network.
+  This is how tf.cond() of version 1 works. That of version 2 would pass each gradient and variable
+  to two functions, which would be a fifth of all operations of a large network.
 
   Args:
     verdict: scalar bool tensor.
     function: function without arguments that returns an operation.
 
   Returns:
-    An operation that follows that one, or the verdict.
+    An operation that runs after that one, or if `verdict` is False without it.
   """
   no, yes = tf.raw_ops.Switch(data=verdict, pred=verdict)
   with tf.control_dependencies([tf.identity(yes)]):
@@ -174,8 +174,8 @@ def _only_if(verdict, function):
 def _norm_of_vectors(differences):
   """Return the norm of what batch norm subtracts from its averages, a scalar.
 
-  A rectifier may hide from the gradient what batch norm has seen and is not finite. It is one
-  operation, as some networks have a thousand averages.
+  It shows values in batch norm that are not finite, as a rectifier may hide them from the gradient.
+  It is a single norm, as some networks have a thousand averages.
   """
   if not differences:
     return 0.0
@@ -186,9 +186,9 @@ def _norm_of_vectors(differences):
 def _moving_averages():
   """Return the resources and the differences of the updates in UPDATE_OPS, two lists.
 
-  Batch norm subtracts a difference from its moving averages. The operations themselves
-  stay unused: the mean of the differences over micro-batches and ranks is subtracted, in a
-  good step only, so that the averages too are equal on all ranks, and those of all images.
+  Batch norm subtracts a difference from its moving averages. The operations themselves stay unused:
+  only in a step that passes the check, the mean of the differences over micro-batches and ranks is
+  subtracted, so that the averages are also equal on all ranks, and are those of all images.
   """
   averages, differences = [], []
   for operation in tf.get_collection(tf.GraphKeys.UPDATE_OPS):

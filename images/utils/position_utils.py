@@ -24,7 +24,7 @@ class Course:
   def __init__(self, counts, *, seed, fixed=False):
     """See share_utils.epoch_share() for the arguments."""
     self._total, self._fixed = sum(counts), fixed
-    # The remainders of earlier launches ask for the share of each of their ranks.
+    # Cached, as the remainders of earlier launches need the share of each of their ranks.
     self._share = functools.lru_cache(4096)(functools.partial(
         share_utils.epoch_share, counts=counts, seed=seed, fixed=fixed))
 
@@ -54,7 +54,7 @@ class Course:
     return self._rests(position)[rank]
 
   def epochs(self, position, rank):
-    """Yield the Pieces of a rank of the epochs that follow, without end."""
+    """Yield, without end, the Pieces of a rank in the epochs that follow."""
     *before, taken = position
     size = len(taken)
     number = max(taken[rank], self._ends(before, size)[rank])
@@ -70,7 +70,7 @@ class Course:
     begins, ends = self._begins(before, len(taken)), self._ends(before, len(taken))
     row = self._left(before)
     starts = itertools.accumulate((end - begin for begin, end in zip(begins, ends)), initial=0)
-    # Where the files or the flags are others than before, a count may lie before the beginning.
+    # If the files or flags have changed since, a count may lie before the beginning.
     return [list(_cut(row, start + max(0, count - begin), end - count))
             for start, begin, count, end in zip(starts, begins, taken, ends)]
 
@@ -85,7 +85,7 @@ class Course:
     return row
 
   def _begins(self, before, size):
-    """Return the counts at which `size` ranks begin where others have ended at `before`."""
+    """Return the counts at which `size` ranks begin if the ranks before them ended at `before`."""
     all_read = self._epochs_begun(before) * self._total
     done = sum(before[-1]) if before else 0
     def left(rank):
@@ -99,7 +99,7 @@ class Course:
     return [self._records_before(epochs, rank, size) for rank in range(size)]
 
   def _epochs_begun(self, position):
-    """Return of how many epochs the ranks of `position` have taken records."""
+    """Return from how many epochs the ranks of `position` have taken records."""
     return max((self._epoch(taken - 1, rank, len(row)) + 1
                 for row in position for rank, taken in enumerate(row) if taken), default=0)
 
@@ -127,11 +127,11 @@ def _cut(pieces, skip, take):
 
 
 def to_matrix(position):
-  """Return a position as an array of int64 [launches, ranks], -1 where a launch has fewer."""
+  """Return a position as an int64 array [launches, ranks], with -1 for ranks a launch lacks."""
   width = max(map(len, position))
   return np.array([row + [-1] * (width - len(row)) for row in position], np.int64)
 
 
 def from_matrix(matrix):
-  """Return the position that to_matrix() made an array of."""
+  """Return the position that to_matrix() turned into `matrix`."""
   return [[int(taken) for taken in row if taken >= 0] for row in np.atleast_2d(matrix)]

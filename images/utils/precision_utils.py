@@ -10,9 +10,9 @@ from absl import logging
 from images.utils import device_utils
 from images.utils.tf1 import tf
 
-# Words in /proc/cpuinfo of processors that multiply bfloat16 (x86 and Arm).
+# Flags in /proc/cpuinfo of CPUs that multiply bfloat16 (x86 and Arm).
 _BFLOAT16_CPU_FLAGS = {'avx512_bf16', 'amx_bf16', 'bf16'}
-# Of Intel's that do it with AMX, and without it at half the speed of float32.
+# Those of Intel CPUs that do so with AMX, and without AMX at half the speed of float32.
 _BUILT_FOR_AMX = {'GenuineIntel', 'avx512_fp16'}
 
 
@@ -21,9 +21,9 @@ def compute_dtype(use_fp16, half_dtype='auto'):
 
   Args:
     use_fp16: bool, whether half precision is wanted.
-    half_dtype: 'float16' or 'bfloat16' as they are; 'auto' is float16 on a GPU, on a
-      CPU bfloat16 where the processor is faster with it, else float32 with a warning:
-      float16 on a CPU is some 90 times slower than float32.
+    half_dtype: 'float16' or 'bfloat16' for that dtype; 'auto' for float16 on a GPU, and on a CPU
+      for bfloat16 if it is faster there than float32, else for float32 with a warning: float16 on a
+      CPU is some 90 times slower than float32.
   """
   if not use_fp16:
     return tf.float32
@@ -40,7 +40,7 @@ def compute_dtype(use_fp16, half_dtype='auto'):
 
 
 def _why_not_bfloat16(cpu_flags):
-  """Return why a processor is slower with bfloat16 than with float32; None where it is not."""
+  """Return why a CPU is slower with bfloat16 than with float32; None if it is not."""
   if not _BFLOAT16_CPU_FLAGS & cpu_flags:
     return 'has no half-precision instructions'
   if cpu_flags >= _BUILT_FOR_AMX and 'amx_bf16' not in cpu_flags:
@@ -62,7 +62,7 @@ def computing_in(dtype, network_fn):
 
   Args:
     dtype: tf.float32, tf.float16 or tf.bfloat16.
-    network_fn: function (images, **kwargs) to (logits, end_points); its outputs come in
+    network_fn: function (images, **kwargs) to (logits, end_points); its outputs are in
       `dtype`.
   """
   @functools.wraps(network_fn)
@@ -75,9 +75,9 @@ def computing_in(dtype, network_fn):
 def float32_regularizers(arg_scope):
   """Return a TF-Slim arg scope whose regularizers see the float32 variables.
 
-  A layer hands its regularizer what the variable getter returned, which in half
-  precision is a cast, in some layers reshaped; the sum of squares of a large kernel would
-  lose its digits there.
+  A layer passes its regularizer what the variable getter returned. In half precision that is a
+  cast, which some layers also reshape, and the sum of squares of a large kernel would lose its
+  digits.
   """
   def of_variable(regularizer):
     def regularize(weights):
@@ -92,9 +92,10 @@ def float32_regularizers(arg_scope):
 
 
 def regularization_loss():
-  """Return the sum of all regularization losses, float32; a network may have made its own in half.
+  """Return the sum of all regularization losses in float32.
 
-  As tf.losses.get_regularization_loss() does of losses that are all of one dtype.
+  tf.losses.get_regularization_loss() would need losses of the same dtype, but a network may have
+  made some of its own in half precision.
   """
   losses = tf.losses.get_regularization_losses()
   return tf.add_n([tf.cast(loss, tf.float32) for loss in losses]) if losses else tf.constant(0.0)

@@ -1,8 +1,9 @@
-"""Records to images, a group at a time; undecodable images are named, counted and left out.
+"""Turns records into images by groups; undecodable images are named, counted and left out.
 
 An element is a dict with 'image', 'label' and 'kept' (the index within the group) of the images
-that could be decoded; 'place' of all records of the group; 'bad', how many could not be decoded;
-and from count_bad() on 'skipped', how many so far in total, and 'allowed', how many may be by then.
+that could be decoded; 'place' of all records of the group; and 'bad', how many could not be
+decoded. count_bad() adds 'skipped', how many could not be decoded so far in total, and 'allowed',
+how many may be undecodable by then.
 """
 import sys
 
@@ -14,9 +15,10 @@ from images.utils.tf1 import tf
 def preparer(parse_fn, preprocessing_fn, *, image_size, num_classes, seed, labels_offset):
   """Return a function from a group of records to an element.
 
-  It takes places, int64 [n], and (paths, numbers, records), strings, int64 and strings [n].
-  Arguments as of dataset_utils.training_iterator(). Where parse_fn has an attribute `features`, as
-  tfrecord.parse_example() has, a record that lacks one of them is an error, and is not skipped.
+  The function takes places, int64 [n], and a tuple (paths, numbers, records), which are string,
+  int64 and string tensors [n]. If parse_fn has an attribute `features`, as tfrecord.parse_example()
+  does, a record that lacks one of them is an error and is not skipped. See
+  dataset_utils.training_iterator() for the arguments.
   """
   features = getattr(parse_fn, 'features', {})
 
@@ -36,8 +38,8 @@ def preparer(parse_fn, preprocessing_fn, *, image_size, num_classes, seed, label
     paths, numbers, records = origins
     every = tf.range(tf.size(places))
     group = tf.data.Dataset.from_tensors((every, places, records))
-    # A graph has no try: if the whole group fails, it is dropped, and the one-by-one result comes
-    # first.
+    # A graph has no `try`: if the group fails as a whole, that result is dropped, and the first one
+    # left is that of one_by_one().
     tries = group.map(all_at_once).ignore_errors().concatenate(group.map(one_by_one))
     image, label, kept = tries.take(1).get_single_element()
     label = tf.cast(label, tf.int64) - labels_offset
@@ -57,13 +59,13 @@ def _check_shapes(of_image, of_label, size):
     raise ValueError(f'the preprocessing gives images of shape {of_image}, not [{size}, {size}, '
                      'channels] (--preprocessing_name); where a number is not known, decode with '
                      'channels=3, resize, or tell it by set_shape()')
-  if of_label.rank:  # The accuracies of others would be wrong without a word.
+  if of_label.rank:  # The accuracies would be silently wrong.
     raise ValueError(f'parse_fn gives labels of shape {of_label}, and has to give scalars: parse '
                      'them with tf.FixedLenFeature((), tf.int64)')
 
 
 def _for_each(function, arguments):
-  """Return what `function` makes of each of n, all at the same time; tensors [n, ...]."""
+  """Return `function` of each of n elements of `arguments`, in parallel, as tensors [n, ...]."""
   function = tf.function(function, autograph=False).get_concrete_function(
       *(tf.TensorSpec(argument.shape[1:], argument.dtype) for argument in arguments))
   return tuple(tf.raw_ops.MapDefun(
@@ -82,7 +84,7 @@ def _good_batch(dataset):
 
 
 def _report_bad(paths, numbers, records, features):
-  """Name the records whose images cannot be decoded; fail if one lacks one of the `features`."""
+  """Print which images cannot be decoded; fail if one of the records lacks a feature."""
   features = {key: tf.VarLenFeature(feature.dtype) for key, feature in features.items()}
 
   def report(origin):
@@ -102,7 +104,7 @@ def _report_bad(paths, numbers, records, features):
 
 
 def _check_labels(labels, num_classes, paths):
-  """Fail if a label, int64 [n], is outside of the classes, with the path of its file."""
+  """Fail if a label, int64 [n], is outside of the classes; the error names its file."""
   outside = tf.reshape(tf.where((labels < 0) | (labels >= num_classes)), [-1])[:1]
   return tf.debugging.Assert(
       tf.equal(tf.size(outside), 0),
@@ -115,10 +117,10 @@ def count_bad(dataset, max_bad_fraction, records, position=0):
   """Add 'skipped' and 'allowed' to the elements; fail if too many images of an epoch are bad.
 
   Args:
-    dataset: of elements, see above.
-    max_bad_fraction: float, the part of the records that may be bad in each epoch begun. One rank
-      may have them all: whether all ranks together have more is checked elsewhere.
-    records: int, of an epoch, over all ranks.
+    dataset: tf.data.Dataset of elements, see the top of this module.
+    max_bad_fraction: float, the fraction of the records that may be bad in each epoch begun. One
+      rank may have all of these; the total over all ranks is checked elsewhere.
+    records: int, the number of records in an epoch, over all ranks.
     position: int, the place at which the dataset begins.
   """
   def count(skipped, element):
@@ -132,7 +134,7 @@ def count_bad(dataset, max_bad_fraction, records, position=0):
 
 
 def allowed_bad(max_bad_fraction, records):
-  """Return how many of the records of an epoch may be bad, an int: never all, which has no end."""
+  """Return how many records of an epoch may be bad, an int; never all, as it would not end then."""
   allowed = int(max_bad_fraction * records + 1e-6)  # 0.29 x 100 is a little less than 29.
   return min(allowed, records - 1)
 
@@ -160,7 +162,7 @@ def good_ones(element):
 
 
 def with_bad_ones(element):
-  """Return 'image', 'label' and 'good' of all records; what is bad is black and of class 0."""
+  """Return 'image', 'label' and 'good' of all records; bad images are black and of class 0."""
   kept, size = element['kept'], tf.size(element['place'])
 
   def spread(values):

@@ -1,6 +1,6 @@
-"""What a process sets up before TensorFlow is loaded: its lines, and its end at a signal.
+"""Prefixes a process's lines with its rank, ends it at a signal, and reads what its launcher set.
 
-And what its launcher has told it.
+All of this is done before TensorFlow is loaded.
 """
 import functools
 import os
@@ -11,14 +11,14 @@ import threading
 
 from absl import logging
 
-EXIT_STOPPED = 75  # As in sysexits.h: a failure that passes when one tries again.
+EXIT_STOPPED = 75  # As in sysexits.h: a temporary failure, to be tried again.
 
-# Where launchers tell a process its rank: Horovod, Open MPI, PMIx, MPICH, SLURM.
+# The variables that give a process its rank: of Horovod, Open MPI, PMIx, MPICH and SLURM.
 _RANK_VARIABLES = ('HOROVOD_RANK', 'OMPI_COMM_WORLD_RANK', 'PMIX_RANK', 'PMI_RANK', 'SLURM_PROCID')
-# And how many there are; SLURM for what one srun has started.
+# Those that give the number of ranks; SLURM's counts those that one srun has started.
 _SIZE_VARIABLES = ('HOROVOD_SIZE', 'OMPI_COMM_WORLD_SIZE', 'PMI_SIZE', 'SLURM_STEP_NUM_TASKS')
 
-# Of no session or signal of ours, so that it outlives a rank and lets its last lines through.
+# It ignores signals and has its own session, so that it outlives a rank and passes its last lines.
 _FILTER = 'trap "" HUP INT TERM; exec 3<&0; sed -u "s/^/$0/" <&3 &'
 
 
@@ -28,14 +28,15 @@ def launched_rank():
 
 
 def launched_size():
-  """Return how many ranks a launcher says to have started, a string; '1' without a launcher."""
+  """Return how many ranks the launcher has started, a string; '1' without a launcher."""
   return next((os.environ[name] for name in _SIZE_VARIABLES if name in os.environ), '1')
 
 
 def number_lines():
-  """Let all that this process writes pass through a filter, unless it is the chief.
+  """Prefix all lines that this process writes with its rank, unless it is the chief.
 
-  The filter is a process: lines of C++, of a crash and of other threads have to pass it too.
+  The filter that does so is a process, as it also has to handle the lines of C++ code, of a crash
+  and of other threads.
   """
   rank = launched_rank()
   if rank == '0':
@@ -52,19 +53,19 @@ def number_lines():
 def leave_at_signal():
   """Let SIGTERM end this process at once, with EXIT_STOPPED, while there is nothing to save.
 
-  Also where it waits for others within a function of C++, which no handler of Python interrupts.
-  Whoever sets another handler takes the signal over; call this again after it.
+  It does so even while the process waits for others within a C++ function, which a Python handler
+  cannot interrupt. Another handler of SIGTERM replaces this one until this is called again.
   """
   signal.signal(signal.SIGTERM, _leave)
   _listen_to_signals()
 
 
 def _leave(*_):
-  """Stand for a handler: the thread that listens does the work."""
+  """Do nothing: this handler only marks SIGTERM for the thread that listens."""
 
 
 def _end():
-  """End the process, also where nobody reads its lines any more."""
+  """End the process, even if nobody reads its lines any more."""
   deadline = threading.Timer(2.0, os._exit, [EXIT_STOPPED])
   deadline.daemon = True
   deadline.start()

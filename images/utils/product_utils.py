@@ -1,6 +1,7 @@
-"""Convolutions that see each pixel, or all of an image, once, and their gradients, as products.
+"""Matrix products for convolutions with filters of one pixel or as large as the images.
 
-The pixels of all images, or the images, are the rows of one matrix.
+The rows of one matrix are the pixels of all images, or the images. Filters as large as the images
+have only their gradients here.
 """
 from images.utils import device_utils
 from images.utils.tf1 import tf
@@ -52,14 +53,15 @@ def gradient_of_images(images, filters, gradient):
 
 
 def gradient_of_filters(images, filters, gradient):
-  """Return the gradient of the filters, a tensor like these; arguments of gradient_of_images()."""
+  """Return the gradient of the filters, a tensor like these; see gradient_of_images()."""
   if _has_colliding_rows(filters, gradient):
     return tf.raw_ops.Conv2DBackpropFilter(
         input=images, filter_sizes=filters.shape, out_backprop=gradient, strides=[1, 1, 1, 1],
         padding='VALID')
   channels, depth = filters.shape[:3].num_elements(), filters.shape[3]
   factors = rows(images, channels), rows(gradient, depth)
-  # In float32 up to a quarter faster with fewer rows than columns, but for those of one pixel.
+  # In float32 a product with fewer rows than columns is up to a quarter faster, except if outputs
+  # have only one pixel.
   if images.dtype == tf.float32 and channels > depth and gradient.shape[1:3] != [1, 1]:
     product = tf.transpose(tf.matmul(*reversed(factors), transpose_a=True))
   else:
@@ -68,9 +70,10 @@ def gradient_of_filters(images, filters, gradient):
 
 
 def _has_colliding_rows(filters, gradient):
-  """Return whether a convolution makes the gradient of 1 x 1 filters faster than a product.
+  """Return whether TensorFlow's own gradient of 1 x 1 filters is faster than a matrix product.
 
-  It does where oneDNN does not pack rows of a multiple of 4 KB, as they are too few.
+  It is if the rows of one factor are a multiple of 4 KB long and oneDNN does not pack them, as the
+  rows of the other factor are too short.
   """
   few, many = sorted(filters.shape.as_list()[2:])
   return (device_utils.has_avx2_only() and filters.shape[:2] == [1, 1] != gradient.shape[1:3]
@@ -78,5 +81,5 @@ def _has_colliding_rows(filters, gradient):
 
 
 def rows(tensor, length):
-  """Return `tensor` as a matrix whose rows have a `length`."""
+  """Return `tensor` as a matrix with rows of `length` elements."""
   return tf.reshape(tensor, [-1, length])

@@ -6,27 +6,28 @@ from images.utils.tf1 import tf
 
 
 class ProfilerHook(tf.train.SessionRunHook):
-  """Writes the timeline of a step every so many steps, as timeline-<step>.json.
+  """Writes the timeline of every `every_n_iters`-th step, as timeline-<step>.json.
 
-  tf.train.ProfilerHook takes each run of the session for a step, while of several micro-batches
-  only the last run exchanges gradients and updates; and it opens the event file on any rank.
+  With several micro-batches it traces the last run of the session in a step, the only one that
+  exchanges gradients and updates. tf.train.ProfilerHook would take each run for a step, and would
+  open the event file on any rank.
   """
 
   def __init__(self, tensors, output_dir, every_n_iters, *, events):
-    """Go by 'step' and, where it is there, 'complete' of `tensors`, as of LoggingTensorHook.
+    """Watch 'step' and, if present, 'complete' of `tensors`, see hooks_utils.LoggingTensorHook.
 
     Args:
       tensors: dict of scalar tensors.
       output_dir: string, directory of the timelines, made if it is missing.
       every_n_iters: int, steps from one timeline to the next; the first step has none.
-      events: bool, whether the event file gets the times as well; two ranks must not write it.
+      events: bool, whether the times also go to the event file, which only one rank may write.
     """
     self._tensors = {name: tensors[name] for name in ('step', 'complete') if name in tensors}
     self._output_dir = output_dir
     self._every_n_iters = every_n_iters
     self._events = events
-    self._run = 1  # The one to come, of those that make a step.
-    self._runs = self._step = None  # Of the step before.
+    self._run = 1  # The number of the next run within its step, from 1.
+    self._runs = self._step = None  # Those of the previous step: how many runs, and its number.
 
   def before_run(self, run_context):
     self._traced = self._run == self._runs and (self._step + 1) % self._every_n_iters == 0
@@ -35,7 +36,7 @@ class ProfilerHook(tf.train.SessionRunHook):
 
   def after_run(self, run_context, run_values):
     step = int(run_values.results['step'])
-    if self._traced and step == self._step + 1:  # Not one that an overflow made void.
+    if self._traced and step == self._step + 1:  # An overflow skips the step.
       self._write(step, run_values.run_metadata)
     if run_values.results.get('complete', True):
       self._step, self._runs, self._run = step, self._run, 1

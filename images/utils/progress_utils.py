@@ -1,4 +1,4 @@
-"""The tensors of a step that its hooks watch, means over the ranks."""
+"""Builds the tensors of a step that hooks watch, averaged over the ranks."""
 from images.utils import cluster_utils, preparation_utils, summary_utils
 from images.utils.tf1 import tf
 
@@ -7,25 +7,25 @@ def progress_tensors(train_op, opt, *, loss, metrics, learning_rate, wait, skipp
                      allowed=None, follow=None):
   """Return the dict of tensors that hooks watch; loss and metrics are means over ranks.
 
-  With them travels whether a rank asks all others to stop, as stop_utils describes it, and
-  whose loss is not finite: 'lost', bool [ranks].
+  The same exchange tells whether any rank asks all others to stop, see stop_utils, and which ranks
+  have a loss that is not finite: 'lost', bool [ranks].
 
   Args:
     train_op: operation of a step, what opt.minimize() returned.
     opt: ReplicatedVarsOptimizer.
     loss, learning_rate: scalar float tensors.
-    metrics: dict of scalar tensors by the names that the log and TensorBoard give them, what else
-      is worth knowing of a step; a dict within the dict.
-    wait: scalar float tensor, seconds that this rank has waited for its images in this step;
-      float32 [ranks] in the dict, as a mean would hide the one rank that all wait for.
-    skipped: scalar integer tensor, undecodable images of this rank so far, or None; all ranks'
-      together in the dict.
+    metrics: dict of scalar tensors, other measures of a step, by the names that the log and
+      TensorBoard give them; in the result they are a dict within the dict.
+    wait: scalar float tensor, seconds that this rank has waited for its images in this step; in the
+      result it is float32 [ranks], as a mean would hide the one rank that all wait for.
+    skipped: scalar integer tensor, undecodable images of this rank so far, or None; in the result
+      it is the sum over all ranks.
     allowed: scalar integer tensor, how many all ranks together may have; a step fails with more.
     follow: function from the `skipped` of every rank, int64 [ranks], to an operation that each
-      step runs too; not called without `skipped`.
+      step also runs; not called without `skipped`.
 
   Raises:
-    ValueError: one of the metrics is no scalar, or has the name of a number that is there already.
+    ValueError: one of the metrics is not a scalar, or has a name that is already logged.
   """
   size, rank = cluster_utils.size(), cluster_utils.rank()
   request = tf.placeholder_with_default(0.0, [], name='stop_request')
@@ -48,7 +48,7 @@ def progress_tensors(train_op, opt, *, loss, metrics, learning_rate, wait, skipp
     of_ranks, allowed = (
         tf.cast(tf.round(means[name] * size), tf.int64) for name in ('skipped', 'allowed'))
     tensors['skipped'] = tf.reduce_sum(of_ranks)
-    # One rank may be in the next epoch before another.
+    # Rounded up, as one rank may be in the next epoch before another.
     done.append(preparation_utils.check_bad(tensors['skipped'], -(-allowed // size)))
     done.append(follow(of_ranks))
   with tf.control_dependencies(done):

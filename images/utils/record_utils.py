@@ -1,12 +1,12 @@
-"""The records of TFRecord files, and of parts of them, several files at the same time."""
+"""Reads the records of TFRecord files, or of parts of them, several files at the same time."""
 from images.utils import stall_utils
 from images.utils.tf1 import tf
 
-# Files that are read at the same time, and records taken from one before the next.
+# How many files are read at the same time, and how many records are taken from one before the next.
 _FILES = 4
 _BLOCK = 16
 
-# Records that are read from a file before the watch over stalls is told so once more.
+# How many records are read from a file between two heartbeats for the watch over stalls.
 _TOLD = 256
 
 
@@ -17,11 +17,11 @@ def interleave(paths, first, last):
 
   Args:
     paths: strings [files].
-    first, last: int64 [files], the first number of a part and the one behind its last.
+    first, last: int64 [files], the number of a part's first record and the one after its last.
   """
   def read(path, first, last):
-    # Zipping calls no function for each record, as mapping would. It ends with the numbers,
-    # before it asks for a record more.
+    # zip() calls no function for each record, as map() would. It ends when the numbers end, before
+    # it asks for one more record.
     return tf.data.Dataset.zip((
         _told_to_the_watch(path),
         tf.data.Dataset.range(first, last),
@@ -32,9 +32,10 @@ def interleave(paths, first, last):
 
 
 def _told_to_the_watch(path):
-  """Return the endless dataset of `path`, a scalar string, an element for each record of its part.
+  """Return a dataset that repeats `path`, a scalar string, without end, and sends heartbeats.
 
-  A rank that reads is no rank that hangs, however much it has to skip after a resume.
+  By these, a rank that still reads is not taken for one that hangs, however many records it has to
+  skip after a resume.
   """
   def tell(path):
     with tf.control_dependencies([tf.numpy_function(stall_utils.heartbeat, [], [])]):
@@ -43,7 +44,7 @@ def _told_to_the_watch(path):
 
 
 def _too_short(path, last):
-  """Return a dataset for the end of a file that should have `last` records or more: it fails."""
+  """Return a dataset that fails, for the end of a file that should have at least `last` records."""
   def fail(path):
     words = [path, 'has fewer than', last, 'records, and had as many before: put it back as it '
              'was, then the same command goes on']

@@ -1,7 +1,7 @@
-"""Rectifiers of bfloat16, and their gradients, by its bits as integers, for a processor.
+"""Computes bfloat16 rectifiers and their gradients on the bits, as integers, for CPUs.
 
-TensorFlow turns each number into float32 and back. The bits of those above zero are integers above
-zero, in the same order.
+TensorFlow converts each element to float32 and back. The bits of positive elements are positive
+integers in the same order.
 """
 import functools
 
@@ -43,6 +43,6 @@ def _where_positive(output, gradient):
   """Return `gradient` where `output` is above zero, and else zero; both are bfloat16."""
   bits = [tf.bitcast(tensor, tf.int16) for tensor in (gradient, output)]
   masked = tf.raw_ops.ReluGrad(gradients=bits[0], features=bits[1])
-  # Who needs the inputs afterwards keeps them from being overwritten by it, which would take seven
-  # times as long.
+  # As identity_n() needs the inputs afterwards, ReluGrad does not overwrite them, which would take
+  # seven times as long.
   return tf.bitcast(tf.identity_n([masked, *bits])[0], tf.bfloat16)

@@ -1,4 +1,4 @@
-"""Where a run goes on: its newest checkpoint, and what has to fit before it is restored."""
+"""Finds the checkpoint from which a run resumes, and checks that it fits before it is restored."""
 import os
 
 from absl import logging
@@ -11,8 +11,8 @@ from images.utils.tf1 import tf
 def newest_checkpoint(output_dir):
   """Return (path, global step, images trained on, position in the data) of the newest checkpoint.
 
-  Without one (None, 0, 0, []). The images are those of all steps and ranks; the position is as
-  position_utils describes it, [] for mock data.
+  If there is none, it is (None, 0, 0, []). The images are those of all steps and ranks; the
+  position is as position_utils describes it, [] for mock data.
 
   Raises:
     ValueError: the checkpoint is damaged, or in another directory.
@@ -46,8 +46,8 @@ def check_is_newest(checkpoint, output_dir):
   """Let the chief make sure that nobody has saved another since `checkpoint` was found.
 
   Args:
-    checkpoint: string, the path that newest_checkpoint() gave, or None.
-    output_dir: string, a directory that is owned by now.
+    checkpoint: string, the path that newest_checkpoint() returned, or None.
+    output_dir: string, a directory that this run now owns, see run_utils.owned().
 
   Raises:
     RuntimeError: the directory has another newest checkpoint.
@@ -59,10 +59,10 @@ def check_is_newest(checkpoint, output_dir):
 
 
 def name_checkpoint(checkpoint, output_dir):
-  """Mend the file `checkpoint` in `output_dir`, for TensorFlow restores what it names.
+  """Correct the file `checkpoint` in `output_dir`, as TensorFlow restores what it names.
 
   Args:
-    checkpoint: string, the path that newest_checkpoint() gave, or None.
+    checkpoint: string, the path that newest_checkpoint() returned, or None.
     output_dir: string.
   """
   path = os.path.join(output_dir, 'checkpoint')
@@ -81,9 +81,9 @@ def name_checkpoint(checkpoint, output_dir):
 
 
 def check_resumable(checkpoint, output_dir):
-  """Raise ValueError unless a run's newest checkpoint holds just the variables of the graph.
+  """Raise ValueError unless a run's newest checkpoint holds exactly the variables of the graph.
 
-  Restoring would take weights of another shape without a word.
+  Restoring would silently accept weights of another shape.
   """
   remedy = _if_no_run(checkpoint, output_dir) or (
       'The run was started with other flags or by an older version, see '
@@ -94,7 +94,7 @@ def check_resumable(checkpoint, output_dir):
 
 
 def _if_no_run(checkpoint, output_dir):
-  """Return what to do with `checkpoint` where `output_dir` is no directory of a run; else ''."""
+  """Return what to do with `checkpoint` if `output_dir` is not the directory of a run; else ''."""
   if tf.io.gfile.exists(os.path.join(output_dir, RECORD)):
     return ''
   return (f'{output_dir} is not the directory of a run, which has {RECORD}: to begin with its '
@@ -104,16 +104,16 @@ def _if_no_run(checkpoint, output_dir):
 
 
 def count_images(train_op, *, first_step, images, global_batch):
-  """Return an operation that runs `train_op`, and keeps count of images in `images_trained`.
+  """Return an operation that runs `train_op` and counts images in the variable `images_trained`.
 
-  A checkpoint has that variable: how far the epochs are cannot be told from the step once
-  `global_batch` has changed, the number of images of a step over all ranks.
+  Checkpoints hold this variable, as the step does not tell how many epochs have been trained once
+  `global_batch` has changed.
 
   Args:
     train_op: operation that makes a step.
     first_step: int, the global step at which training begins.
-    images: int, those of the steps before.
-    global_batch: int.
+    images: int, the number of images in the steps before.
+    global_batch: int, the number of images in a step over all ranks.
   """
   count = tf.get_variable('images_trained', [], tf.int64, trainable=False,
                           initializer=tf.zeros_initializer())

@@ -1,8 +1,8 @@
-"""Which ranks are alive, and which of them is late: what collective operations cannot tell.
+"""Finds out which ranks are alive and which are late, which collective operations cannot tell.
 
 While ranks wait for one another in a collective operation, a thread of each still answers
-datagrams. Whoever has waited too long asks all, to name the rank that hangs. The machine of a rank
-that is frozen still answers by itself; one that is cut off or without power does not.
+datagrams. A rank that has waited too long asks all ranks, to name the one that hangs. The machine
+of a frozen rank still answers connection attempts; one that is cut off or without power does not.
 """
 import collections
 import contextlib
@@ -12,15 +12,15 @@ import socket
 import threading
 import time
 
-# For how long to wait for answers, and how often to ask in that time: a datagram may be lost.
+# How many seconds to wait for answers, and how often to ask in that time: a datagram may be lost.
 _ANSWER_SECS = 3.0
 _QUESTIONS = 3
 
-# Where launchers tell the address of the first machine, which all others can reach.
+# The variables with the address of the launcher's machine, which all others can reach.
 _LAUNCHER_VARIABLES = ('HOROVOD_GLOO_RENDEZVOUS_ADDR', 'SLURM_LAUNCH_NODE_IPADDR')
 _MACHINE_ID = '/proc/sys/kernel/random/boot_id'
 
-# Where a rank answers: the name of its host, its address, what tells the machine from others
+# Where a rank answers: the name of its host, its address, an id that tells the machine from others
 # of that name, and the port.
 Place = collections.namedtuple('Place', ['host', 'address', 'machine', 'port'])
 
@@ -30,7 +30,7 @@ class RollCall:
 
   Attributes:
     place: the Place of this rank.
-    places: list of the Places of all ranks, once meet() has told them.
+    places: list of the Places of all ranks, once meet() has got them.
   """
 
   def __init__(self, rank, state):
@@ -38,7 +38,8 @@ class RollCall:
 
     Args:
       rank: int, the number of this process.
-      state: function that returns (int, how far this rank has come; seconds since then).
+      state: function that returns (int, the milestones that this rank has passed; float, seconds
+        since it last made progress).
     """
     self._rank, self._state = rank, state
     self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -51,13 +52,13 @@ class RollCall:
   def _answer(self):
     while True:
       _, sender = self._socket.recvfrom(1)
-      with contextlib.suppress(OSError):  # Who asked may be cut off by now.
+      with contextlib.suppress(OSError):  # The rank that asked may be cut off by now.
         self._socket.sendto(json.dumps([self._rank, *self._state()]).encode(), sender)
 
   def meet(self, places):
-    """Take in the Places of all ranks, and find out in the background whose machine answers.
+    """Set the Places of all ranks, and find out in the background which machines answer.
 
-    A firewall may keep a machine silent from the beginning.
+    Those that do not, perhaps because of a firewall, are not watched by has_lost().
     """
     self.places = places
     others = {place[:3]: place for place in places if place[:3] != self.place[:3]}
@@ -65,7 +66,7 @@ class RollCall:
                      name='meeting', daemon=True).start()
 
   def has_lost(self):
-    """Return whether another machine that has answered at the beginning does so no more."""
+    """Return whether another machine that answered at the beginning no longer does."""
     return not all(map(_is_up, self._met))
 
   def ask(self):
@@ -81,7 +82,7 @@ class RollCall:
 
   def _send(self, asking, place):
     here = place[:3] == self.place[:3]
-    with contextlib.suppress(OSError):  # A name or network that is not known: no answer.
+    with contextlib.suppress(OSError):  # An unknown name or network counts as no answer.
       asking.sendto(b'?', ('127.0.0.1' if here else place.address, place.port))
 
   def _receive(self, asking, states):
@@ -89,7 +90,7 @@ class RollCall:
     deadline = time.monotonic() + _ANSWER_SECS / _QUESTIONS
     while len(states) < len(self.places) and time.monotonic() < deadline:
       asking.settimeout(max(0.01, deadline - time.monotonic()))
-      # Nobody answers in time, or who has the port of a rank that has ended.
+      # Nobody answers in time, or another program that now has the port of a rank that has ended.
       with contextlib.suppress(OSError, ValueError, TypeError):
         rank, come, age = json.loads(asking.recv(100))
         if rank in range(len(self.places)):
@@ -109,7 +110,7 @@ class RollCall:
 
 
 def _is_up(place):
-  """Return whether a machine answers, be it only that nobody listens at the port."""
+  """Return whether a machine answers, even if only by refusing the connection."""
   try:
     socket.create_connection((place.address, place.port), _ANSWER_SECS).close()
   except ConnectionRefusedError:
@@ -120,7 +121,7 @@ def _is_up(place):
 
 
 def _address():
-  """Return where others reach this host: its address towards the launcher, or its name."""
+  """Return where others reach this host: its address as seen by the launcher, or its name."""
   launcher = next((os.environ[name] for name in _LAUNCHER_VARIABLES if name in os.environ), None)
   with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
     if launcher:
@@ -130,7 +131,7 @@ def _address():
 
 
 def _machine():
-  """Return what tells this machine from another of the same name, where the system does."""
+  """Return an id that tells this machine from others of the same name; '' if there is none."""
   if not os.path.exists(_MACHINE_ID):
     return ''
   with open(_MACHINE_ID, encoding='ascii') as file:

@@ -1,4 +1,4 @@
-"""The directory of a run: where it is, who writes to it, and the record of the run in it."""
+"""Manages the directory of a run: where it is, who writes to it, and the record of the run."""
 import contextlib
 import datetime
 import fcntl
@@ -26,13 +26,13 @@ def open_run_dir(output_dir, *, model_name, dataset_name):
     model_name, dataset_name: strings, parts of a new directory's name.
 
   Raises:
-    OSError: the directory cannot be written.
+    OSError: the directory cannot be written to.
     ValueError: the path has *, ?, [ or \\ in it, which TensorFlow takes for a pattern.
   """
   if not output_dir and cluster_utils.is_chief():
     now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
     output_dir = _new_dir(os.path.join('runs', f'{now}-{model_name}-{dataset_name}'))
-  # Behind two slashes TensorFlow does not find the data files of checkpoints that it deletes.
+  # After two slashes in a row TensorFlow does not find the data files of checkpoints to delete.
   output_dir = cluster_utils.broadcast_object(output_dir).rstrip('/') or '/'
   checkpoint_utils.check_is_no_pattern(output_dir, '*?[\\')
   if cluster_utils.is_chief():
@@ -41,7 +41,7 @@ def open_run_dir(output_dir, *, model_name, dataset_name):
 
 
 def _new_dir(path):
-  """Make the directory `path`, with a number behind where it is there; return its path."""
+  """Make the directory `path`, with a number appended if it exists; return its path."""
   names = itertools.chain([path], (f'{path}-{number}' for number in itertools.count(2)))
   while True:
     name = next(names)
@@ -58,8 +58,8 @@ def _new_dir(path):
 def owned(output_dir):
   """Keep other runs out of `output_dir` while the context lasts.
 
-  A process that dies, however it does, gives the directory free. What an interrupted saving of a
-  checkpoint has left there is removed. Directories that are not local cannot be owned.
+  The directory is released however the process ends. What an interrupted save of a checkpoint has
+  left there is removed. Remote directories cannot be locked; nothing is done for them.
 
   Raises:
     RuntimeError: another process owns the directory.
@@ -83,7 +83,7 @@ def owned(output_dir):
 
 
 def code():
-  """Return a digest of each source file of the project, a dict from its path."""
+  """Return a dict from the paths of the project's source files to their digests."""
   root = pathlib.Path(__file__).parents[2]
   files = [root / 'flags.py', root / 'train_image_classifiers.py', *root.glob('images/**/*.py')]
   return {str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest()[:8]
@@ -99,8 +99,8 @@ def versions():
 def scaffold():
   """Return the tf.train.Scaffold of a run, which does not look for uninitialized variables.
 
-  There are none: all are initialised or restored. To look at each of them, twice, takes
-  seconds in a large network.
+  There are none: all are initialised or restored. Checking each of them, twice, takes seconds in a
+  large network.
   """
   none = tf.constant([], tf.string)
   return tf.train.Scaffold(ready_op=none, ready_for_local_init_op=none)
@@ -114,18 +114,18 @@ def write_record(output_dir, flag_values, **facts):
 
 
 def _by_name(files):
-  """Return what is the same of files wherever they are: their names and numbers of records."""
+  """Return what does not depend on the directory of files: their names and numbers of records."""
   return sorted((os.path.basename(path), count) for path, count in files.items())
 
 
 def warn_of_changes(directory, flag_values, *, ranks=None, files=None):
-  """Let the chief log what is not as the run in `directory` had it.
+  """Let the chief log what has changed since the run in `directory` was recorded.
 
   Args:
-    directory: string; without a record of a run nothing is changed.
+    directory: string; without a record of a run in it nothing is logged.
     flag_values: dict from the names of flags to their values.
-    ranks: int, the number of processes, where it matters.
-    files: dict from the paths of the training files to their numbers of records, likewise.
+    ranks: int, the number of processes, or None if it does not matter.
+    files: dict from the paths of the training files to their numbers of records, or None likewise.
   """
   path = os.path.join(directory, RECORD)
   if not cluster_utils.is_chief() or not tf.io.gfile.exists(path):

@@ -1,4 +1,4 @@
-"""Saves the checkpoints of a run, of numbers that are finite."""
+"""Saves the checkpoints of a run, unless an update has made values that are not finite."""
 import numpy as np
 from absl import logging
 
@@ -7,10 +7,10 @@ from images.utils.tf1 import tf
 
 
 class CheckpointSaverHook(tf.train.CheckpointSaverHook):
-  """Saves as TensorFlow's hook does, but neither its graph nor what an update has ruined.
+  """Saves as TensorFlow's hook does, except the graph, and values that are no longer finite.
 
-  SummaryHook writes the graph: TensorFlow's hook would do so twice, in seconds. As a file beside
-  the checkpoint it is not needed either, as the flags in the run's record make it again.
+  SummaryHook writes the graph; TensorFlow's hook would do so twice, which takes seconds. A file of
+  the graph next to the checkpoint is not needed, as the flags in the run's record rebuild it.
   """
 
   def __init__(self, output_dir, *, save_steps, saver):
@@ -24,10 +24,10 @@ class CheckpointSaverHook(tf.train.CheckpointSaverHook):
 
 
 class _FiniteListener(tf.train.CheckpointSaverListener):
-  """Ends the run instead of saving numbers that are not finite, unless it began with them.
+  """Ends the run instead of saving values that are not finite, unless it began with them.
 
-  A gradient may be finite and the update by it not be. The next step would tell, but there is none
-  after the last, and a checkpoint that nobody can go on from may take the place of a good one.
+  A finite gradient may cause an update that is not finite. The next step would reveal this, but the
+  last step has none, and a checkpoint from which no run can resume might replace a good one.
   """
 
   def __init__(self, output_dir, saver):
@@ -36,7 +36,8 @@ class _FiniteListener(tf.train.CheckpointSaverListener):
     self._names = self._verdicts = self._from_the_start = None
 
   def begin(self):
-    # What the saver reads, in one operation that copies nothing: some networks have thousands.
+    # One operation, which copies nothing, checks all that the saver reads: some networks have
+    # thousands of variables.
     done = tf.get_default_graph().get_tensor_by_name(self._saved).op.control_inputs
     [save] = [op for op in done if op.type == 'SaveV2']
     names = tf.get_static_value(save.inputs[1])
@@ -47,7 +48,7 @@ class _FiniteListener(tf.train.CheckpointSaverListener):
 
   def before_save(self, session, global_step_value):
     wrong = [name for name, finite in zip(self._names, session.run(self._verdicts)) if not finite]
-    if self._from_the_start is None:  # The first save is that of what the run begins with.
+    if self._from_the_start is None:  # The first save is of what the run begins with.
       self._from_the_start = set(wrong)
       if wrong:
         logging.warning('the run begins with numbers that are not finite in %s', _in_words(wrong))

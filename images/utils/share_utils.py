@@ -1,14 +1,14 @@
 """Which records a rank reads in which order: pure functions of (seed, epoch), ranks and files.
 
-The records of an epoch stand in one row, file after file in the epoch's order of the files,
-and every rank takes a piece of it: whole files, and parts of the files at the piece's ends.
+The records of an epoch form one sequence, file after file in the epoch's order of the files, and
+every rank takes a piece of it: whole files, and parts of the files at the ends of the piece.
 """
 import collections
 
 import numpy as np
 
-# What a rank reads in an epoch: of the files with the indices `files`, in that order, the
-# records from `first` to before `last` (arrays of one length); and the seed of their shuffling.
+# What a rank reads in an epoch: of the files with the indices `files`, in that order, the records
+# from `first` to before `last` (arrays of the same length); and the seed of their shuffling.
 EpochShare = collections.namedtuple('EpochShare', ['files', 'first', 'last', 'shuffle_seed'])
 
 
@@ -18,14 +18,14 @@ def num_records(share):
 
 
 def dealt(records, *, rank, size):
-  """Return how many of `records` a rank gets where they are dealt out one by one."""
+  """Return how many of `records` a rank gets if they are dealt out one by one."""
   return (records - rank + size - 1) // size
 
 
 def records_before(epoch, total, *, rank, size, fixed=False):
-  """Return how many records a rank reads before an epoch, all of `total` records.
+  """Return how many records a rank reads before an epoch, if each epoch has `total` records.
 
-  The other arguments are as of epoch_share().
+  See epoch_share() for the other arguments.
   """
   if fixed:
     return epoch * dealt(total, rank=rank, size=size)
@@ -50,7 +50,7 @@ def epoch_share(epoch, counts, *, rank, size, seed, fixed=False):
   files, ranks = np.arange(len(counts)), np.arange(size)
   if not fixed:
     files, ranks = random.permutation(files), random.permutation(ranks)
-  # As many records as in dealing out those of all epochs one by one.
+  # Each rank gets as many records as if those of all epochs were dealt out one by one.
   before, after = (records_before(number, sum(counts), rank=ranks, size=size, fixed=fixed)
                    for number in (epoch, epoch + 1))
   ends = np.cumsum(after - before)

@@ -156,7 +156,7 @@ def start(limit_secs, rank=0):
 
 
 def watch_exit():
-  """Watch the exit of the process too, when Horovod waits for all ranks.
+  """Also watch the exit of the process, when Horovod waits for all ranks.
 
   Call it after hvd.init(): exit handlers run in reverse order of their registration.
   """
@@ -167,7 +167,7 @@ def watch_exit():
 def watched(describe=lambda: 'the same command goes on from the newest checkpoint, if any'):
   """Watch the code in the context, which all ranks enter and leave at the same places.
 
-  Leaving it by an exception is no milestone.
+  Leaving it by an exception does not count as a milestone.
 
   Args:
     describe: function that says what is saved, for the message if the process is ended.

@@ -14,20 +14,25 @@ _before = {}  # The handlers that were there before training.
 
 
 class StopAtSignalHook(tf.train.SessionRunHook):
-  """Ends training when any rank has got SIGTERM or SIGINT, on all ranks after the same step.
+  """Ends training on all ranks after the same step once any rank has got SIGTERM or SIGINT.
 
-  Whether any rank was asked to is exchanged with the metrics of every step. The same signal once
-  more ends the process, after the step where it waits within TensorFlow. Once training has ended
-  signals are ignored, while the last checkpoint is saved; call release() after that. SIGINT that is
-  ignored, as of what a script starts in the background, stays so.
+  Whether any rank has got one is exchanged with the metrics of every step. The same signal again
+  ends the process at once if the first has been handled, which happens when the call of TensorFlow
+  that it came in has returned. Once training has ended, signals are ignored while the last
+  checkpoint is saved; call release() after that. SIGINT stays ignored if it was ignored before, as
+  in what a script starts in the background.
 
   Attributes:
-    stopped: whether training has ended for a signal.
+    stopped: whether training has ended because of a signal.
   """
 
   def __init__(self, tensors):
-    """Watch `tensors`: 'stop_request', a placeholder for this rank's own request, 0 or 1;
-    'stop', whether there is one on any rank; 'complete', whether the run ends a step."""
+    """Watch the entries of `tensors`, the dict of progress_utils.
+
+    Args:
+      tensors: dict with 'stop_request', a placeholder for this rank's own request, 0 or 1; 'stop',
+        whether any rank has made one; 'complete', whether this run of the session ends a step.
+    """
     self._request = tensors['stop_request']
     self._fetches = {'stop': tensors['stop'], 'complete': tensors['complete']}
     self._requested = self._agreed = self.stopped = False
@@ -61,14 +66,14 @@ class StopAtSignalHook(tf.train.SessionRunHook):
 
 
 def release():
-  """Give the signals back to those who had them before training; SIGTERM leaves at once."""
+  """Restore SIGINT's handler from before training, and let SIGTERM end the process at once."""
   process_utils.leave_at_signal()
   signal.signal(signal.SIGINT, _before.get(signal.SIGINT, signal.default_int_handler))
 
 
 @contextlib.contextmanager
 def released_at_an_error():
-  """Call release() where an error ends what the context holds: nothing waits for a step then."""
+  """Call release() if an error leaves the context, as no further step could react to a signal."""
   try:
     yield
   except BaseException:

@@ -1,7 +1,7 @@
-"""The one door to the TensorFlow 1 API and to TF-Slim.
+"""Provides the TensorFlow 1 API and TF-Slim to all other modules.
 
-Every module says `from images.utils.tf1 import tf, slim`, so that what has to be
-done before TF-Slim can be used on a current TensorFlow is done once, here.
+They use `from images.utils.tf1 import tf, slim`, so that what TF-Slim needs on a current TensorFlow
+is set up once, here.
 """
 import contextlib
 import importlib
@@ -12,24 +12,24 @@ import warnings
 
 from images.utils import garbage_utils
 
-# TensorFlow reads this when it is loaded: 1 hides its INFO lines, keeps warnings.
+# TensorFlow reads this when it is loaded: 1 hides its INFO lines but keeps warnings.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
 
-# And this: TF-Slim stands on tf_keras. Keras 3, which takes half a second to load, is for eager
-# execution only. Whoever has loaded TensorFlow before has it, and goes on with it.
+# It also reads this: TF-Slim needs tf_keras. Keras 3, which takes half a second to load, is for
+# eager execution only. A process that has already loaded TensorFlow keeps the Keras that it has.
 if 'tensorflow' not in sys.modules:
   os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 
-# And this: oneDNN, which TensorFlow has on by itself only where processors have instructions made
-# for neural networks, such as AVX512-VNNI. With AVX2 training is 1.1 to 1.6 times as fast with it.
+# It also reads this, which turns on oneDNN. By default it is on only for CPUs with instructions for
+# neural networks, such as AVX512-VNNI, but with AVX2 it makes training 1.1 to 1.6 times as fast.
 if platform.machine() == 'x86_64':
   os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
 
 
 def _for_processors_too(options):
-  """Return options of XLA that let it compile for a processor where a session asks for XLA.
+  """Return `options` of XLA with one that lets it compile for a CPU if a session asks for XLA.
 
-  Those that say yes or no, or are the name of a file with options, are left to the user.
+  Options that already turn that on or off, or name a file with options, are left as they are.
   """
   options = options.strip()
   if options[:1] not in ('', '-') or 'tf_xla_cpu_global_jit' in options:
@@ -37,20 +37,20 @@ def _for_processors_too(options):
   return f'{options} --tf_xla_cpu_global_jit'.strip()
 
 
-# And this when it first looks for devices, which is before main().
+# TensorFlow reads this when it first looks for devices, which is before main().
 os.environ['TF_XLA_FLAGS'] = _for_processors_too(os.environ.get('TF_XLA_FLAGS', ''))
 
 # TensorFlow looks up the layers that TF-Slim is built on under this name, where
 # the tf_keras wheel used to keep them; it now keeps them in tf_keras.src.
 _LEGACY_LAYERS = 'tf_keras.legacy_tf_layers'
 
-# What TF-Slim loads for one loss and tf_keras to turn pictures, if they can: more than half a
-# second.
+# Modules that TF-Slim loads for one loss and tf_keras to rotate images, if they are installed:
+# more than half a second.
 _UNUSED = ('sklearn', 'scipy')
 
 
 def _alias_legacy_layers():
-  """Make `tf_keras.legacy_tf_layers` importable where the wheel hides it."""
+  """Make `tf_keras.legacy_tf_layers` importable if the wheel hides it."""
   if importlib.util.find_spec(_LEGACY_LAYERS) is not None:
     return
   hidden = _LEGACY_LAYERS.replace('tf_keras.', 'tf_keras.src.')
@@ -60,7 +60,7 @@ def _alias_legacy_layers():
 
 @contextlib.contextmanager
 def _without(names):
-  """Let modules be as if they were not installed, but those that are loaded already."""
+  """Hide modules, as if they were not installed, except those that are already loaded."""
   hidden = [name for name in names if name not in sys.modules]
   sys.modules.update(dict.fromkeys(hidden))
   try:
@@ -75,12 +75,12 @@ with garbage_utils.without_collection(), _without(_UNUSED):
   _alias_legacy_layers()
   import tf_slim as slim
 
-# The layers below TF-Slim call themselves deprecated, layer by layer; there are no others.
+# Each of the layers that TF-Slim is built on warns that it is deprecated; there are no others.
 warnings.filterwarnings('ignore', category=UserWarning, module=r'tensorflow\.python\.keras')
 
-# As in TensorFlow 1, `==` asks whether two tensors or variables are the same object:
-# TF-Slim's collections are looked through with it for every layer, and comparing by value
-# makes an operation each time, which takes half of the time to build a deep network.
+# As in TensorFlow 1, `==` tells whether two tensors or variables are the same object. TF-Slim uses
+# it to search its collections for every layer, and comparing by value would make an operation each
+# time, which takes half of the time to build a deep network.
 tf.disable_tensor_equality()
 
 

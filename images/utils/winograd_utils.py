@@ -1,13 +1,14 @@
-"""Convolutions of 3 x 3 pixels with a quarter to a third of the multiplications.
+"""Computes 3 x 3 convolutions with a quarter to a third of the multiplications.
 
 After Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (1509.09308): a tile of
 4 x 4 outputs Y sees 6 x 6 pixels d through the filter g, and
 
     Y = A^T ((G g G^T) * (B^T d B)) A,
 
-36 multiplications for each pair of channels instead of 144, by matrices that need next to none.
-Over all tiles and channels the middle is 36 matrix products; what B and A do to the rows of images,
-and then to their columns, is a matrix product for each.
+with 36 multiplications for each pair of channels instead of 144; those by the constant matrices are
+few in comparison. Over all tiles and channels, the element-wise product * becomes 36 matrix
+products. B and A are applied to the rows of images and then to their columns, with a matrix product
+for each.
 """
 import collections
 import math
@@ -18,7 +19,7 @@ import numpy as np
 from images.utils import device_utils
 from images.utils.tf1 import tf
 
-# With the points 0, 1, -1, 2, -2 and infinity.
+# For the interpolation points 0, 1, -1, 2, -2 and infinity.
 _B_TRANSPOSED = np.array([
     [4, 0, -5, 0, 1, 0],
     [0, -4, -4, 1, 1, 0],
@@ -42,34 +43,34 @@ _A = np.array([
     [0, 0, 0, 1]], np.float32)
 _POINTS, _TILE = _A.shape
 
-# What a convolution needs for a processor to gain, by measurement in batches of 16.
+# The least sizes with which this is faster on a CPU (measured with batches of 16).
 _Needs = collections.namedtuple('_Needs', [
-    'channels',  # of images and outputs
-    'of_row',    # for each row of outputs, or column
-    'filled',    # which share of their tiles the outputs fill
+    'channels',  # of images and outputs, as their harmonic mean
+    'of_row',    # the same, for each row or column of an output
+    'filled',    # the fraction of its tiles that an output fills
     'pixels',    # of an output
 ])
 _FORWARD = _Needs(channels=108, of_row=3.75, filled=1 / 2, pixels=1)
 _BACKWARD = {
     tf.float32: _Needs(channels=72, of_row=2.5, filled=1 / 2, pixels=1),
-    # With a matrix unit nothing is gained.
+    # With a matrix unit it is never faster.
     tf.bfloat16: _Needs(channels=288, of_row=10, filled=4 / 5, pixels=12 * 12),
 }
-# Of float32 where oneDNN's own are slow.
+# In float32 with AVX2 only, where oneDNN's own gradients are slow.
 _BACKWARD_OF_AVX2 = _Needs(channels=64, of_row=0.5, filled=1 / 2, pixels=1)
 
 
 def is_faster(images, filters, size, *, forward=False):
-  """Return whether a processor gains by gradients() of a convolution without strides.
+  """Return whether gradients() is faster than TensorFlow's own on a CPU, without strides.
 
-  The tiles of larger images take their matrices longer, which more channels make up for. Where
-  outputs do not fill half of their tiles nothing is left to gain.
+  Multiplying the tiles of larger images by the constant matrices takes longer, which more channels
+  make up for. If outputs fill too little of their tiles, nothing is saved.
 
   Args:
-    images: float32 or bfloat16 tensor [batch, height, width, channels]; with others nothing gains.
+    images: float32 or bfloat16 tensor [batch, height, width, channels]; others never are.
     filters: four integers, the shape of the filters.
     size: height and width of the outputs.
-    forward: bool, whether it gains by convolution() as well.
+    forward: bool, whether convolution() has to be faster as well.
   """
   if images.dtype not in _BACKWARD or device_utils.has_matrix_unit(images.dtype):
     return False
@@ -93,7 +94,7 @@ def convolution(images, filters):
 
   Returns:
     float32 tensor [batch, height, width, depth], which differs from sums in the usual order by
-    some 1e-5 of its largest number.
+    some 1e-5 of its largest element.
   """
   seen, made = _at_sides(images.shape[1:3], images.shape[1:3], (1, 1))
   outputs = _from_points(tf.matmul(_to_points(images, *seen), _weights(filters)), *made)
@@ -108,15 +109,15 @@ def gradients(images, filters, gradient, padding):
   Args:
     images: float32 or bfloat16 tensor [batch, height, width, channels]; only the batch may be
       unknown.
-    filters: tensor of the same type, [3, 3, channels, depth].
-    gradient: tensor of the same type, [batch, rows, columns, depth], of the outputs.
+    filters: tensor of the same dtype, [3, 3, channels, depth].
+    gradient: tensor of the same dtype, [batch, rows, columns, depth], of the outputs.
     padding: two integers, the rows of zeros above the images and the columns left of them.
 
   Returns:
     (gradient of the images, gradient of the filters), tensors like these.
   """
   seen, made = _at_sides(images.shape[1:3], gradient.shape[1:3], padding)
-  # Else what is made of these takes memory from the forward pass on.
+  # Otherwise their products are computed in the forward pass and take memory from then on.
   with tf.control_dependencies([gradient]):
     images, filters = tf.identity(images), tf.identity(filters)
   of_points = _to_points(gradient, *made)
@@ -133,7 +134,7 @@ def _weights(filters):
 
 
 def _on_both_sides(matrix, tensor):
-  """Return M X M^T for each square X of the first numbers of `tensor`; of the same order."""
+  """Return M X M^T for each square X along the first axes of `tensor`, in the same layout."""
   size = matrix.shape[1]
   if device_utils.has_avx2_only():
     # In two products, each of fewer rows, as they are far apart.
@@ -148,16 +149,17 @@ def _tiles(size):
 
 
 def _at_sides(inputs, outputs, padding):
-  """Return (B^T, A) at all tiles, each for rows and for columns, of sizes and padding of both."""
+  """Return (B^T, A) for all tiles, each for rows and for columns, as are the arguments."""
   tiles = _tiles(outputs)
   return ([_at_tiles(_B_TRANSPOSED, *each, -before) for *each, before in zip(
       tiles, inputs, padding)], [_at_tiles(_A, *each, 0) for each in zip(tiles, outputs)])
 
 
 def _at_tiles(matrix, tiles, size, first):
-  """Return `matrix` for each tile of a side: [points * tiles, size] numbers.
+  """Return `matrix` for each tile of a side, an array [points * tiles, size].
 
-  The columns of `matrix` act on pixels from `first` on, and a tile further with each tile.
+  For the first tile the columns of `matrix` act on the pixels from `first` on, and for each further
+  tile on those a tile further.
   """
   all_tiles = np.zeros([_POINTS, tiles, size], np.float32)
   for tile in range(tiles):
@@ -168,16 +170,16 @@ def _at_tiles(matrix, tiles, size, first):
 
 
 def _to_points(pixels, down, across):
-  """Return what matrices at all tiles make of pixels [batch, height, width, channels].
+  """Return pixels [batch, height, width, channels], multiplied by the matrices for all tiles.
 
-  It is float32 [points * points, tiles * batch, channels].
+  The result is float32 [points * points, tiles * batch, channels].
   """
   pixels = tf.cast(pixels, tf.float32)
   width, channels = pixels.shape[2:]
   tiles = [len(matrix) // _POINTS for matrix in (down, across)]
   net = tf.matmul(down, tf.reshape(pixels, [-1, down.shape[1], width * channels]))
   if device_utils.has_avx2_only():
-    # Many products of rows that are side by side, instead of few whose rows are far apart.
+    # Many products whose rows are adjacent, instead of few whose rows are far apart.
     net = tf.matmul(across, tf.reshape(net, [-1, width, channels]))
     net = tf.reshape(net, [-1, _POINTS, tiles[0], _POINTS, tiles[1], channels])
     net = tf.transpose(net, [1, 3, 0, 2, 4, 5])
@@ -189,7 +191,7 @@ def _to_points(pixels, down, across):
 
 
 def _from_points(net, down, across):
-  """Return what the transposed matrix of _to_points() makes of its result."""
+  """Return `net`, of the shape that _to_points() returns, multiplied by the transposed matrices."""
   width, channels = across.shape[1], net.shape[2]
   tiles = [len(matrix) // _POINTS for matrix in (down, across)]
   if device_utils.has_avx2_only():
