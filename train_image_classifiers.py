@@ -144,11 +144,7 @@ def build_training(plan, global_step):
     return loss + precision_utils.regularization_loss()
 
   learning_rate = get_learning_rate(plan, global_step)
-  optimizer = optimizer_utils.get_optimizer(FLAGS.optimizer, learning_rate, own_values())
-  opt = paisoar.ReplicatedVarsOptimizer(
-      optimizer, clip_norm=FLAGS.max_gradient_norm, accumulate_steps=FLAGS.accumulate_steps,
-      gradient_compression=FLAGS.gradient_compression,
-      moving_average_decay=FLAGS.moving_average_decay)
+  opt = get_optimizer(learning_rate)
   with gradient_utils.fast_gradients():
     loss = opt.compute_loss(loss_fn, loss_scale=FLAGS.loss_scale)
   # Before the optimizer, whose moving averages start from the initial values of the variables.
@@ -287,6 +283,16 @@ def get_learning_rate(plan, global_step):
       decay_scheme=FLAGS.decay_scheme,
       warmup_steps=FLAGS.warmup_steps,
       ahead=plan.ahead)
+
+
+def get_optimizer(learning_rate):
+  """Return PAISoar's optimizer around the one of the flags."""
+  return paisoar.ReplicatedVarsOptimizer(
+      optimizer_utils.get_optimizer(FLAGS.optimizer, learning_rate, own_values()),
+      clip_norm=FLAGS.max_gradient_norm,
+      accumulate_steps=FLAGS.accumulate_steps,
+      gradient_compression=FLAGS.gradient_compression,
+      moving_average_decay=FLAGS.moving_average_decay)
 
 
 def get_hooks(plan, tensors):
@@ -467,7 +473,7 @@ def evaluate():
     logits, _ = network_fn(batch['image'])
     with error_utils.explained(data_sources.files, output_dir, path):
       result = evaluation_utils.evaluate(
-          iterator, batch, tf.cast(logits, tf.float32), path,
+          iterator, batch, logits=tf.cast(logits, tf.float32), checkpoint=path,
           max_bad_fraction=FLAGS.max_bad_fraction, **get_session_options())
       if cluster_utils.is_chief():
         evaluation_utils.report({**result, 'compute': dtype.name, 'flags': own_values()},
@@ -487,13 +493,13 @@ def predict():
   with tf.Graph().as_default():
     network_fn, preprocessing_fn, image_size = get_network_and_preprocessing(dtype)
     batch, images = inference_utils.image_batches(
-        files, lambda encoded: preprocessing_fn(encoded, image_size, image_size), FLAGS.batch_size,
-        FLAGS.num_preprocessing_threads)
+        files, lambda encoded: preprocessing_fn(encoded, image_size, image_size),
+        batch_size=FLAGS.batch_size, num_preprocessing_threads=FLAGS.num_preprocessing_threads)
     logits, _ = network_fn(images)
     done = []
     with error_utils.explained(files, output_dir, path):
       for file, classes in inference_utils.classify(
-          batch, tf.cast(logits, tf.float32), path, names=names,
+          batch, tf.cast(logits, tf.float32), checkpoint=path, names=names,
           labels_offset=FLAGS.labels_offset, **get_session_options()):
         print(f'{file}: ' + ', '.join(f'{name} {share:.4f}' for name, share in classes))
         done.append(file)
@@ -514,8 +520,8 @@ def export():
           encoded, lambda image: preprocessing_fn(image, image_size, image_size))
     logits, _ = network_fn(images)
     with error_utils.explained([], output_dir, path):
-      export_dir = inference_utils.export(encoded, tf.cast(logits, tf.float32), path,
-                                          os.path.join(output_dir, 'saved_model'),
+      export_dir = inference_utils.export(encoded, tf.cast(logits, tf.float32), checkpoint=path,
+                                          export_dir=os.path.join(output_dir, 'saved_model'),
                                           labels_offset=FLAGS.labels_offset,
                                           **get_session_options())
   logging.info('SavedModel of %s, which computes in %s, written to %s', path, dtype.name,

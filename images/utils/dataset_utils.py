@@ -158,7 +158,8 @@ def training_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size, 
       labels_offset=labels_offset)
   dataset = dataset.map(prepare, num_parallel_calls=min(num_parallel_batches,
                                                         num_preprocessing_threads))
-  dataset = preparation_utils.count_bad(dataset, max_bad_fraction, sum(counts), taken * size)
+  dataset = preparation_utils.count_bad(
+      dataset, max_bad_fraction=max_bad_fraction, records=sum(counts), position=taken * size)
   dataset = dataset.map(preparation_utils.good_ones)
   dataset = dataset.rebatch(batch_size, drop_remainder=True)
   dataset = dataset.map(lambda batch: {**batch, 'ready': tf.timestamp()})
@@ -186,7 +187,8 @@ def evaluation_iterator(files, counts, parse_fn, preprocessing_fn, *, image_size
       labels_offset=labels_offset)
   dataset = dataset.map(prepare, num_parallel_calls=min(num_parallel_batches,
                                                         num_preprocessing_threads))
-  dataset = preparation_utils.count_bad(dataset, max_bad_fraction, sum(counts))
+  dataset = preparation_utils.count_bad(
+      dataset, max_bad_fraction=max_bad_fraction, records=sum(counts))
   dataset = dataset.map(preparation_utils.with_bad_ones).prefetch(2)
   return tf.data.make_initializable_iterator(
       dataset.with_options(options(num_preprocessing_threads)))

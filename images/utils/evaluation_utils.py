@@ -16,7 +16,7 @@ RESULT = 'evaluation.json'
 _TAGS = {'accuracy': 'top_1', 'top_5_accuracy': 'top_5'}  # Training also uses 'accuracy'.
 
 
-def evaluate(iterator, batch, logits, checkpoint, *, max_bad_fraction, config=None,
+def evaluate(iterator, batch, *, logits, checkpoint, max_bad_fraction, config=None,
              use_ema_weights=False):
   """Evaluate the network on all images of `iterator`; return the same result on every rank.
 

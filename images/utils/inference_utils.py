@@ -57,7 +57,7 @@ def class_names(dataset_dir, *, num_labels):
   return names
 
 
-def image_batches(paths, preprocess, batch_size, num_preprocessing_threads=16):
+def image_batches(paths, preprocess, *, batch_size, num_preprocessing_threads=16):
   """Return the next batch: paths, string [batch], and images [batch, height, width, channels].
 
   A file that is not an image is left out, and TensorFlow logs why.
@@ -89,7 +89,7 @@ def _without_palette(encoded):
     return tf.identity(encoded)
 
 
-def classify(paths, logits, checkpoint, *, names=None, labels_offset=0, config=None,
+def classify(paths, logits, *, checkpoint, names=None, labels_offset=0, config=None,
              use_ema_weights=False):
   """Yield (path, [(class, probability), ...]) for each image, the likeliest classes first.
 
@@ -160,7 +160,7 @@ def _remove(directory):
     tf.io.gfile.rmtree(directory)
 
 
-def export(encoded, logits, checkpoint, export_dir, *, labels_offset=0, config=None,
+def export(encoded, logits, *, checkpoint, export_dir, labels_offset=0, config=None,
            use_ema_weights=False):
   """Write a SavedModel from encoded images to probabilities.
 

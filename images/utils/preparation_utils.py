@@ -113,7 +113,7 @@ def _check_labels(labels, num_classes, paths):
        'convert the data again; file', tf.gather(paths, outside)])
 
 
-def count_bad(dataset, max_bad_fraction, records, position=0):
+def count_bad(dataset, *, max_bad_fraction, records, position=0):
   """Add 'skipped' and 'allowed' to the elements; fail if too many images of an epoch are bad.
 
   Args:

@@ -23,7 +23,7 @@ def interleave(paths, first, last):
     # zip() calls no function for each record, as map() would. It ends when the numbers end, before
     # it asks for one more record.
     return tf.data.Dataset.zip((
-        _told_to_the_watch(path),
+        _with_heartbeats(path),
         tf.data.Dataset.range(first, last),
         # The reader itself skips, in a fifth of the time that it takes to read.
         tf.data.TFRecordDataset(path).skip(first).concatenate(_too_short(path, last))))
@@ -31,7 +31,7 @@ def interleave(paths, first, last):
       read, cycle_length=_FILES, block_length=_BLOCK, num_parallel_calls=_FILES)
 
 
-def _told_to_the_watch(path):
+def _with_heartbeats(path):
   """Return a dataset that repeats `path`, a scalar string, without end, and sends heartbeats.
 
   By these, a rank that still reads is not taken for one that hangs, however many records it has to

@@ -36,7 +36,7 @@ def evaluate(checkpoint, *, images=IMAGES, labels=LABELS, good=None, network=Non
     batch = iterator.get_next()
     logits = network(batch['image']) if network else batch['image'] @ tf.get_variable(
         'weights', WEIGHTS.shape)
-    return evaluation_utils.evaluate(iterator, batch, logits, checkpoint,
+    return evaluation_utils.evaluate(iterator, batch, logits=logits, checkpoint=checkpoint,
                                      **{'max_bad_fraction': 1.0, **kwargs})
 
 

@@ -43,7 +43,8 @@ def test_a_bmp_with_a_palette_is_no_image(tmp_path, mode, readable):
   PIL.Image.new('RGB', (4, 5), (200, 10, 10)).convert(mode).save(path)
   with tf.Graph().as_default(), tf.Session() as session:
     paths, images = inference_utils.image_batches(
-        [str(path)], lambda encoded: tf.image.decode_image(encoded, 3, expand_animations=False), 1)
+        [str(path)], lambda encoded: tf.image.decode_image(encoded, 3, expand_animations=False),
+        batch_size=1)
     decoded = inference_utils.decoded_batch(
         tf.constant([path.read_bytes()]),
         lambda encoded: tf.image.decode_image(encoded, 3, expand_animations=False))
@@ -85,7 +86,7 @@ def test_files_come_with_their_classes_likeliest_first(checkpoint, photos):
   with tf.Graph().as_default():
     paths = inference_utils.find_images(photos)
     batch, images = inference_utils.image_batches(paths, preprocess, batch_size=1)
-    found = dict(inference_utils.classify(batch, network(images), checkpoint,
+    found = dict(inference_utils.classify(batch, network(images), checkpoint=checkpoint,
                                           names={0: 'x', 1: 'y'}))
   assert [os.path.basename(path) for path in found] == ['a.png', 'b.png']
   for path, value in zip(paths, [DARK, BRIGHT]):
@@ -100,7 +101,7 @@ def test_without_names_classes_come_as_their_labels(checkpoint, photos):
   with tf.Graph().as_default():
     batch, images = inference_utils.image_batches(
         inference_utils.find_images(photos), preprocess, batch_size=2)
-    found = dict(inference_utils.classify(batch, network(images), checkpoint))
+    found = dict(inference_utils.classify(batch, network(images), checkpoint=checkpoint))
   for classes in found.values():
     assert [name for name, _ in classes] == ['1', '0', '2']
 
@@ -112,7 +113,7 @@ def test_each_batch_is_progress(checkpoint, photos, monkeypatch):
   with tf.Graph().as_default():
     paths = inference_utils.find_images(photos)
     batch, images = inference_utils.image_batches(paths, preprocess, batch_size=1)
-    assert len(list(inference_utils.classify(batch, network(images), checkpoint))) == 2
+    assert len(list(inference_utils.classify(batch, network(images), checkpoint=checkpoint))) == 2
   assert len(moves) == 2
 
 
@@ -126,7 +127,7 @@ def test_averages_and_labels_from_one_on(tmp_path, photos):
     paths = inference_utils.find_images(photos)
     batch, images = inference_utils.image_batches(paths, preprocess, batch_size=2)
     # A network whose class 0 is background, for labels that start at 0.
-    found = dict(inference_utils.classify(batch, network(images), checkpoint,
+    found = dict(inference_utils.classify(batch, network(images), checkpoint=checkpoint,
                                           names={0: 'x', 1: 'y'}, labels_offset=-1,
                                           use_ema_weights=True))
   assert [name for name, _ in found[paths[1]]] == ['x', 'background', 'y']
@@ -139,7 +140,8 @@ def test_a_file_that_is_no_image_is_left_out(checkpoint, photos, tmp_path):
     paths = inference_utils.find_images(f'{photos},')
     assert len(paths) == 3
     batch, images = inference_utils.image_batches(paths, preprocess, batch_size=1)
-    found = [path for path, _ in inference_utils.classify(batch, network(images), checkpoint)]
+    found = [path for path, _ in inference_utils.classify(batch, network(images),
+                                                          checkpoint=checkpoint)]
   assert found == [f'{tmp_path}/a.png', f'{tmp_path}/b.png']
   inference_utils.check_complete(found, found)
   with pytest.raises(ValueError, match=rf'1 of 3 cannot be decoded, .*: {tmp_path}/aa\.png$'):
@@ -165,7 +167,7 @@ def test_probabilities_that_are_not_finite_are_an_error(checkpoint, photos, tmp_
     paths = inference_utils.find_images(photos)
     batch, images = inference_utils.image_batches(paths, preprocess, batch_size=2)
     logits = network(tf.where(images > DARK / 255, images * np.nan, images))
-    found = inference_utils.classify(batch, logits, checkpoint)
+    found = inference_utils.classify(batch, logits, checkpoint=checkpoint)
     assert next(found)[0] == f'{tmp_path}/a.png'
     with pytest.raises(ValueError, match=rf'{tmp_path}/b\.png is not finite: .* in {checkpoint}'):
       next(found)
@@ -232,10 +234,10 @@ def test_the_saved_model_takes_encoded_images(tmp_path, checkpoint, photos):
   with tf.Graph().as_default():
     encoded = tf.placeholder(tf.string, [None])
     logits = network(inference_utils.decoded_batch(encoded, preprocess))
-    assert export_dir == inference_utils.export(encoded, logits, checkpoint, export_dir,
-                                                labels_offset=3)
+    assert export_dir == inference_utils.export(
+        encoded, logits, checkpoint=checkpoint, export_dir=export_dir, labels_offset=3)
     with pytest.raises(FileExistsError, match='saved_model exists'):
-      inference_utils.export(encoded, logits, checkpoint, export_dir)
+      inference_utils.export(encoded, logits, checkpoint=checkpoint, export_dir=export_dir)
   assert not os.path.exists(export_dir + '.partial')
   with tf.Graph().as_default(), tf.Session() as session:
     model = tf.saved_model.load(session, ['serve'], export_dir)
@@ -260,5 +262,5 @@ def test_nothing_is_left_of_an_export_that_fails(tmp_path, checkpoint, monkeypat
     encoded = tf.placeholder(tf.string, [None])
     logits = network(inference_utils.decoded_batch(encoded, preprocess))
     with pytest.raises(tf.errors.ResourceExhaustedError):
-      inference_utils.export(encoded, logits, checkpoint, export_dir)
+      inference_utils.export(encoded, logits, checkpoint=checkpoint, export_dir=export_dir)
   assert glob.glob(export_dir + '*') == []
