@@ -41,8 +41,9 @@ def read_raw(dataset_dir, *, source_dir=None, num_shards=5, validation_fraction=
   """
   _check_source(dataset_dir, source_dir)
   tree = archives.read_tree(source_dir, scratch_dir=dataset_dir)
-  train, test = _parts(tree, source_dir)
+  train, test, depth = _parts(tree, source_dir)
   _report_strays(tree, train, test)
+  _report_doubtful_classes(train, depth)
   if test and validation_fraction:
     raise ConversionError(f'{source_dir} has a test part of its own; leave out '
                           '--validation_fraction')
@@ -72,7 +73,8 @@ def _check_source(dataset_dir, source_dir):
 
 
 def _parts(tree, source_dir):
-  """Return two dicts from class names to lists of (name, read): training and test."""
+  """Return two dicts from class names to lists of (name, read), training and test; and how many
+  folders deep a class is in these names."""
   parts = {'': {}}
   for name, read in tree:
     first, *rest = name.split('/')
@@ -84,7 +86,7 @@ def _parts(tree, source_dir):
     raise ConversionError(f'--source_dir={source_dir} has no train/<class>/ or <class>/ folders '
                           'with images: move the photos of each class into a folder of its name')
   train = _part('training', parts, source_dir)
-  return (train, _part('test', parts, source_dir)) if train else (parts[''], {})
+  return (train, _part('test', parts, source_dir), 2) if train else (parts[''], {}, 1)
 
 
 def _part(part, parts, source_dir):
@@ -103,6 +105,18 @@ def _report_strays(tree, *parts):
   if strays:
     print(f'left out: {len(strays)} files outside of the class folders, such as {strays[0]!r}',
           file=sys.stderr)
+
+
+def _report_doubtful_classes(train, depth):
+  """Print what looks as if --source_dir were the parent of the right folder."""
+  if len(train) == 1:
+    print(f'one class only, {next(iter(train))!r}: any network is right on every photo',
+          file=sys.stderr)
+  for name, images in sorted(train.items()):
+    inner = {path.split('/')[depth] for path, _ in images if path.count('/') > depth}
+    if inner and all(path.count('/') > depth for path, _ in images):
+      print(f'class {name!r} has all of its photos in subfolders, such as {min(inner)!r}: if these '
+            f'are the classes, --source_dir has to end in {name}', file=sys.stderr)
 
 
 def _check_classes(classes, test, source_dir):

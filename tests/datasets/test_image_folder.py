@@ -72,13 +72,27 @@ def test_no_more_shards_than_images(read):
 
 
 def test_strays_are_reported(read, capsys):
-  read('train/a/1', 'train/readme.txt', 'notes/x/y', 'todo')
+  read('train/a/1', 'train/b/1', 'train/readme.txt', 'notes/x/y', 'todo')
   assert capsys.readouterr().err == (
       "left out: 3 files outside of the class folders, such as 'notes/x/y'\n"
       'no test part: --validation_fraction=0.1 would hold a tenth of every class out\n')
 
 
-@pytest.mark.parametrize(('names', 'fraction'), [(['a/1', 'b/1'], 0.5), (['a/1', 'a/2'], 0.1)])
+def test_a_source_dir_that_is_too_high_is_reported(read, capsys):
+  in_folders = "class 'photos' has all of its photos in subfolders, such as 'cat': if these are the"
+  for names, words in (
+      (['photos/dog/1', 'photos/cat/2'], ["one class only, 'photos': any network", in_folders]),
+      (['photos/dog/1', 'photos/cat/2', 'other/1'], [in_folders]),
+      (['train/photos/dog/1', 'train/photos/cat/2', 'train/train/1'], [in_folders]),
+      (['train/train/1', 'train/photos/dog/1', 'train/photos/2'], [])):
+    read(*names, validation_fraction=0.1)
+    lines = [line for line in capsys.readouterr().err.splitlines() if 'class' in line[:10]]
+    assert len(lines) == len(words)
+    assert all(map(str.startswith, lines, words))
+
+
+@pytest.mark.parametrize(('names', 'fraction'), [
+    (['a/1', 'b/1'], 0.5), (['a/1', 'a/2', 'b/1'], 0.1)])
 def test_too_few_photos_to_hold_one_out_are_reported(read, capsys, names, fraction):
   assert read(*names, validation_fraction=fraction).test.images == []
   assert capsys.readouterr().err == (
@@ -89,7 +103,7 @@ def test_too_few_photos_to_hold_one_out_are_reported(read, capsys, names, fracti
 def test_an_empty_class_folder_is_reported(read, tmp_path, capsys):
   for name in ('train/b', 'train/.git/refs'):
     (tmp_path / 'tree' / name).mkdir(parents=True)
-  assert read('train/a/1', 'train/b/.DS_Store', 'test/a/1').classes == ['a']
+  assert read('train/a/1', 'train/c/1', 'train/b/.DS_Store', 'test/a/1').classes == ['a', 'c']
   assert capsys.readouterr().err == f'left out: {tmp_path}/tree/train/b, an empty folder\n'
 
 
