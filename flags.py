@@ -46,7 +46,8 @@ flags.DEFINE_integer(
     lower_bound=1)
 flags.DEFINE_integer(
     'num_parallel_batches', 8,
-    'Number of batches that are prepared at the same time, at most num_preprocessing_threads.',
+    'Number of batches of records that are read ahead and prepared at the same time; no more are '
+    'prepared at a time than there are num_preprocessing_threads.',
     lower_bound=1)
 flags.DEFINE_integer(
     'prefetch_buffer_size', 32,
@@ -99,7 +100,7 @@ flags.DEFINE_integer(
     'Number of steps over which the learning rate rises to its full value.', lower_bound=0)
 flag_utils.define_enum(
     'warmup_scheme', 't2t', ['t2t'],
-    't2t (Tensor2Tensor): start at 1/100 of the learning rate, rise exponentially.')
+    't2t (Tensor2Tensor), the only one: start at 1/100 of the learning rate, rise exponentially.')
 flag_utils.define_enum(
     'decay_scheme', None, ['luong234', 'luong5', 'luong10'],
     'When the learning rate begins to decay: luong234 after 2/3 of all steps, luong5 and luong10 '
@@ -136,7 +137,7 @@ flag_utils.define_float(
 flag_utils.define_float(
     'opt_epsilon', 1.0,
     "Epsilon of Adam, RMSProp and Adadelta. 1.0 is TF-Slim's default; Adam learns little with it: "
-    'its paper has 1e-8.', lower_bound=0)
+    'the Adam paper uses 1e-8.', lower_bound=0)
 flag_utils.define_float(
     'ftrl_learning_rate_power', -0.5, 'FTRL: power of the learning rate.', upper_bound=0)
 flag_utils.define_float(

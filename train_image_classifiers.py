@@ -374,10 +374,11 @@ def warn_of_flags(plan):
       (decays and plan.learning_rate <= FLAGS.end_learning_rate,
        f'the learning rate stays as it is: lower --end_learning_rate={FLAGS.end_learning_rate:g}, '
        'the floor of its decay, or give --learning_rate_decay_type=fixed'),
-      (FLAGS.optimizer == 'ftrl' and FLAGS.ftrl_initial_accumulator_value and not plan.first_step,
-       'the first step of --optimizer=ftrl multiplies weights by 1 - sqrt(n / (n + gradient^2)), n '
-       f'being --ftrl_initial_accumulator_value={FLAGS.ftrl_initial_accumulator_value:g}: where '
-       'gradients are small, the weights it starts from are lost; lower it'),
+      (FLAGS.optimizer == 'ftrl' and not plan.first_step
+       and (FLAGS.ftrl_initial_accumulator_value or not FLAGS.ftrl_learning_rate_power),
+       'the first step of --optimizer=ftrl shrinks weights with small gradients to almost 0, so '
+       'that initial or loaded weights are lost: lower --ftrl_initial_accumulator_value='
+       f'{FLAGS.ftrl_initial_accumulator_value:g}, with --ftrl_learning_rate_power below 0'),
       (FLAGS.warmup_steps >= plan.total_steps,
        f'the learning rate is never reached: --warmup_steps={FLAGS.warmup_steps}'),
       ('CheckpointSaverHook' not in hooks,

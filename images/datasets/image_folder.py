@@ -73,8 +73,11 @@ def _check_source(dataset_dir, source_dir):
 
 
 def _parts(tree, source_dir):
-  """Return two dicts from class names to lists of (name, read), training and test; and how many
-  folders deep a class is in these names."""
+  """Return (training, test, depth).
+
+  Training and test are dicts from class names to lists of (name, read); depth is how many folders
+  deep a class is in these names.
+  """
   parts = {'': {}}
   for name, read in tree:
     first, *rest = name.split('/')
@@ -110,13 +113,14 @@ def _report_strays(tree, *parts):
 def _report_doubtful_classes(train, depth):
   """Print what looks as if --source_dir were the parent of the right folder."""
   if len(train) == 1:
-    print(f'one class only, {next(iter(train))!r}: any network is right on every photo',
-          file=sys.stderr)
+    print(f'only one class, {next(iter(train))!r}: a network that always names it is right on '
+          'every photo', file=sys.stderr)
+  remedy = '--source_dir has to end in {}' if depth == 1 else 'move them up, out of {}'
   for name, images in sorted(train.items()):
-    inner = {path.split('/')[depth] for path, _ in images if path.count('/') > depth}
-    if inner and all(path.count('/') > depth for path, _ in images):
-      print(f'class {name!r} has all of its photos in subfolders, such as {min(inner)!r}: if these '
-            f'are the classes, --source_dir has to end in {name}', file=sys.stderr)
+    folders = [path.split('/')[depth:-1] for path, _ in images]
+    if all(folders):
+      print(f'class {name!r} has all of its photos in subfolders, such as {min(folders)[0]!r}: if '
+            f'these are the classes, or train and test, {remedy.format(name)}', file=sys.stderr)
 
 
 def _check_classes(classes, test, source_dir):

@@ -105,7 +105,7 @@ def declare(name, *, scope, rows, multiplier=1.0, interpret=layers, pool='global
 
 
 def make_divisible(channels, divisor=8):
-  """Round to the nearest multiple of `divisor`, halves up, but lose at most a tenth."""
+  """Round to the nearest multiple of `divisor`, not 0, halves up, but lose at most a tenth."""
   rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
   return rounded if rounded >= 0.9 * channels else rounded + divisor
 

@@ -199,13 +199,14 @@ def resize_smaller_side(image, side):
   """Return `image`, float32, resized to a smaller side of `side` with its aspect ratio kept.
 
   Raises:
-    tf.errors.InvalidArgumentError: at run time, the image is so thin that its few kilobytes would
-      become gigabytes: one side is more than _MAX_ASPECT_RATIO times as long as the other.
+    tf.errors.InvalidArgumentError: at run time, one side is more than _MAX_ASPECT_RATIO times as
+      long as the other: resized, a small file would take hundreds of megabytes or more.
   """
   size = tf.shape(image)[:2]
   is_thin = tf.reduce_max(size) > _MAX_ASPECT_RATIO * tf.reduce_min(size)
   with tf.control_dependencies([tf.debugging.Assert(~is_thin, [
-      'height and width', size, f'are more than {_MAX_ASPECT_RATIO} times apart'])]):
+      'an image of height and width', size,
+      f'is too thin: one side is more than {_MAX_ASPECT_RATIO} times the other; crop it'])]):
     return resize(image, *tf.unstack(size_with_smaller_side(size, side)))
 
 

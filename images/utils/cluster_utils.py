@@ -5,7 +5,6 @@ this module does not have to treat that case separately.
 """
 import collections
 import glob
-import importlib.metadata
 import os
 import re
 import socket
@@ -174,7 +173,8 @@ def transport():
     return 'none, one process'
   on_gpus = device_utils.accelerator() and _hvd.nccl_built()
   gradients = 'NCCL' if on_gpus else 'MPI' if _hvd.mpi_enabled() else 'Gloo'
-  return f'Horovod {importlib.metadata.version("horovod")} over {gradients}'
+  import horovod
+  return f'Horovod {horovod.__version__} over {gradients}'
 
 
 def mean(tensor, name, compression='none'):

@@ -30,7 +30,8 @@ def explained(data_files, output_dir, checkpoint=None):
     checkpoint: string, the path of the checkpoint that the session restores, if any.
 
   Raises:
-    TrainingError: with cause and remedy in one line. Other errors pass unchanged.
+    TrainingError: with the cause in one line, and the remedy if one is known. Other errors pass
+      unchanged.
   """
   try:
     yield

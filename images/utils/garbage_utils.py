@@ -5,7 +5,7 @@ import gc
 
 @contextlib.contextmanager
 def without_collection():
-  """Exclude the objects created in the context from garbage collection, for good.
+  """Collect no garbage in the context, and for good exclude all objects that exist at its end.
 
   Modules and graphs are many objects, which the collector would walk through again and again,
   also at the exit of the process, without finding any garbage.

@@ -50,7 +50,9 @@ def get_learning_rate(step, *, learning_rate, total_steps, decay_steps, learning
     if decay_scheme:
       factor = _halvings(step, start, total_steps, halvings)
     else:
-      factor = learning_rate_decay_factor ** tf.floor((step + ahead) / decay_steps)
+      # In float64 and with a margin, so that rounding misses no epoch that ends with a step.
+      decays = tf.floor((tf.cast(step, tf.float64) + ahead) / decay_steps + 1e-9)
+      factor = learning_rate_decay_factor ** tf.cast(decays, tf.float32)
     rate = learning_rate * factor
   else:
     progress = tf.clip_by_value((step - start) / max(1, total_steps - start), 0.0, 1.0)

@@ -1,6 +1,6 @@
 """Prefixes a process's lines with its rank, ends it at a signal, and reads what its launcher set.
 
-All of this is done before TensorFlow is loaded.
+It does not load TensorFlow, so that a script can use it first.
 """
 import functools
 import os

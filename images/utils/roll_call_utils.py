@@ -121,7 +121,7 @@ def _is_up(place):
 
 
 def _address():
-  """Return where others reach this host: its address as seen by the launcher, or its name."""
+  """Return where others reach this host: its address on the way to the launcher, or its name."""
   launcher = next((os.environ[name] for name in _LAUNCHER_VARIABLES if name in os.environ), None)
   with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
     if launcher:

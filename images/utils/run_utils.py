@@ -32,7 +32,7 @@ def open_run_dir(output_dir, *, model_name, dataset_name):
   if not output_dir and cluster_utils.is_chief():
     now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
     output_dir = _new_dir(os.path.join('runs', f'{now}-{model_name}-{dataset_name}'))
-  # After two slashes in a row TensorFlow does not find the data files of checkpoints to delete.
+  # With two slashes before a file name TensorFlow does not delete the data files of checkpoints.
   output_dir = cluster_utils.broadcast_object(output_dir).rstrip('/') or '/'
   checkpoint_utils.check_is_no_pattern(output_dir, '*?[\\')
   if cluster_utils.is_chief():

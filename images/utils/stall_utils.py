@@ -42,7 +42,7 @@ class _Watch:
   def __init__(self):
     self.describe = None
     self._reached, self._moved = 0, time.monotonic()
-    self._lost_since = self._ending = None  # Times; _ending is that of the last heartbeat.
+    self._lost_since = self._ending = None  # Times; _ending: the last heartbeat before the end.
 
   def pass_milestone(self):
     self._reached += 1

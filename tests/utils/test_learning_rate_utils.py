@@ -65,6 +65,14 @@ def test_epochs_need_not_be_whole_numbers_of_steps():
             learning_rate_decay_factor=0.5), [1, 1 / 4, 1 / 16])
 
 
+@pytest.mark.parametrize(('images', 'batch', 'step', 'decays'), [
+    (3320, 21, 6640, 21), (60000, 63, 120000, 63), (60000, 63, 119999, 62)])
+def test_an_epoch_that_ends_with_a_step_counts(images, batch, step, decays):
+  """Where rounding in float32 would lose it; two epochs for each decay."""
+  assert rates([step], learning_rate=1.0, total_steps=10 ** 6, decay_steps=images * 2 / batch,
+               learning_rate_decay_factor=0.5) == [0.5 ** decays]
+
+
 def test_exponential_goes_by_epochs_that_are_ahead_of_the_step():
   kwargs = {'learning_rate': 0.5, 'total_steps': 100, 'decay_steps': 10}
   np.testing.assert_array_equal(rates([0, 3, 6, 7, 17], **kwargs, ahead=3),
