@@ -340,7 +340,7 @@ def report_start(plan):
   hosts = cluster_utils.hosts()  # Every rank has to call it.
   if not cluster_utils.is_chief():
     return
-  logging.info('%s %s on %s: %d images in %d files', FLAGS.task_type, FLAGS.model_name,
+  logging.info('%s %s on %s: images %d, files %d', FLAGS.task_type, FLAGS.model_name,
                FLAGS.dataset_name, plan.num_samples, len(plan.data_sources.files))
   logging.info('ranks %d, hosts %s, transport %s, compute in %s', cluster_utils.size(), hosts,
                cluster_utils.transport(), plan.dtype.name)
@@ -365,14 +365,14 @@ def warn_of_flags(plan):
   has_loaded = tf.io.gfile.exists(os.path.join(plan.output_dir, FINETUNE_RECORD))
   for warned, words in (
       (FLAGS.task_type == 'finetune' and plan.checkpoint and not has_loaded,
-       f'{plan.output_dir} holds a run that was no finetune, and goes on: to load '
-       f'{FLAGS.ckpt_file_name} of {FLAGS.model_dir} choose another --output_dir'),
+       f'{plan.output_dir} holds a run that was not finetuned from a checkpoint, and is resumed: '
+       f'to load {FLAGS.ckpt_file_name} of {FLAGS.model_dir} choose another --output_dir'),
       (FLAGS.loss_scale == 1 and
        (plan.dtype == tf.float16 or FLAGS.gradient_compression == 'fp16'),
-       '--loss_scale=1 with gradients in float16, where small ones become zero: --loss_scale=0 '
-       'finds the scale and adapts it'),
+       '--loss_scale=1 with float16 gradients: small ones become zero; --loss_scale=0 finds and '
+       'adapts the scale'),
       (decays and plan.learning_rate <= FLAGS.end_learning_rate,
-       f'the learning rate stays as it is: lower --end_learning_rate={FLAGS.end_learning_rate:g}, '
+       f'the learning rate never decays: lower --end_learning_rate={FLAGS.end_learning_rate:g}, '
        'the floor of its decay, or give --learning_rate_decay_type=fixed'),
       (FLAGS.optimizer == 'ftrl' and not plan.first_step
        and (FLAGS.ftrl_initial_accumulator_value or not FLAGS.ftrl_learning_rate_power),

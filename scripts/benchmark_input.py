@@ -164,7 +164,7 @@ PIPELINES = {
 def print_table(speeds):
   """Print the median and spread of each pipeline's images/s, and how they compare."""
   medians = {name: statistics.median(found) for name, found in speeds.items()}
-  print('| what | images/s | lowest to highest | of the limit | of the whole way |')
+  print('| what | images/s | lowest to highest | of the limit | vs. whole photos |')
   print('| --- | --- | --- | --- | --- |')
   for name, median in medians.items():
     print(f'| {name} | {median:.0f} | {min(speeds[name]):.0f} to {max(speeds[name]):.0f} | '

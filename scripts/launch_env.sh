@@ -47,8 +47,8 @@ check_horovod() {
   command -v horovodrun > /dev/null || fail 'no Horovod: bash scripts/quickstart.sh installs it'
 }
 
-# The answer takes seconds: launch_local.sh hands it on to launch_mpirun.sh, and Keras 3 would be
-# loaded for nothing.
+# This takes seconds, so launch_local.sh passes the result to launch_mpirun.sh (MPI_FOUND);
+# TF_USE_LEGACY_KERAS avoids loading Keras 3.
 horovod_has_mpi() {
   local said
   if [ -n "${MPI_FOUND:-}" ]; then return; fi
@@ -61,12 +61,12 @@ horovod_has_mpi() {
   esac
 }
 
-# Prints the number of GPUs that TensorFlow may see. What nvidia-smi prints when it fails is none.
+# Prints the number of GPUs that TensorFlow may see. Output of a failing nvidia-smi does not count.
 count_gpus() {
   local gpus
   gpus=$({ nvidia-smi --list-gpus 2> /dev/null || true; } | grep -c '^GPU ') || true
   if [ "$gpus" != 0 ] && [ -n "${CUDA_VISIBLE_DEVICES+set}" ]; then
-    # Numbers, GPU-... or MIG-..., but -1, NoDevFiles or nothing where there are none.
+    # Numbers, GPU-... or MIG-...; -1, NoDevFiles or nothing mean that there are none.
     gpus=$(tr , '\n' <<< "$CUDA_VISIBLE_DEVICES" | grep -c '^[0-9GM]') || true
   fi
   echo "$gpus"

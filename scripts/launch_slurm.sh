@@ -5,7 +5,7 @@
 #     --output_dir=/shared/runs/resnet --dataset_name=flowers ...
 #
 # Submit it from the project's directory, which all nodes have to see. Two minutes before
-# its time is over the job saves and ends with code 75, and is queued again to go on.
+# its time is over the job saves and ends with code 75, and is requeued and resumes.
 #SBATCH --signal=TERM@120
 #SBATCH --requeue
 #SBATCH --open-mode=append
@@ -19,7 +19,7 @@ command -v srun > /dev/null || fail 'no srun: this script is for sbatch on a SLU
 # Asked of the flags themselves, as there are several ways to write one, and flagfiles.
 python -c 'import sys; from flags import flags; flags.FLAGS(sys.argv, known_only=True)
 sys.exit(0 if flags.FLAGS.output_dir else 3)' "$@" || {
-  [ $? != 3 ] || fail 'a job needs --output_dir, to go on when it is queued again'
+  [ $? != 3 ] || fail 'a job needs --output_dir, to resume when it is queued again'
   exit 1  # Python has said which flag is wrong.
 }
 check_horovod_with_mpi

@@ -5,7 +5,8 @@
 # PYTHON chooses the interpreter for a new .venv. Needs no network once .venv is there.
 set -euo pipefail
 source "$(dirname "$0")/setup_env.sh"
-[ $# = 0 ] || fail "takes no arguments, and got $*: scripts/launch_local.sh takes those of training"
+[ $# = 0 ] || fail \
+  "takes no arguments, but got $*: to pass training flags, use scripts/launch_local.sh"
 set_up
 
 data=runs/quickstart/digits

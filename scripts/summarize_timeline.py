@@ -28,7 +28,8 @@ def milliseconds_of(path):
   except (KeyError, TypeError, ValueError):
     operations = []
   if not operations:
-    raise ValueError(f'{path} is no timeline of a step, as --profile_every_n_iters writes them')
+    raise ValueError(
+        f'{path} is not a timeline of a step, such as --profile_every_n_iters writes')
   found = collections.defaultdict(lambda: collections.defaultdict(list))
   for device, kind, microseconds in operations:
     found[device][kind].append(microseconds / 1000)
@@ -71,7 +72,7 @@ def table(device, steps, rows):
 def main(argv):
   """Print a table for each device."""
   if len(argv) == 1:
-    raise app.UsageError('which timelines? runs/<name>/timeline-*.json')
+    raise app.UsageError('name the timelines: runs/<name>/timeline-*.json')
   try:
     timelines = [milliseconds_of(path) for path in argv[1:]]
   except (OSError, ValueError) as error:

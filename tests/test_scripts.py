@@ -92,8 +92,8 @@ def ready(clone):
 def test_quickstart_does_not_pass_arguments_over(ready):
   result = run(ready, 'quickstart.sh', '--model_name=cifarnet')
   assert (result.returncode, result.stdout) == (1, '')
-  assert result.stderr == ('quickstart.sh: takes no arguments, and got --model_name=cifarnet: '
-                           'scripts/launch_local.sh takes those of training\n')
+  assert result.stderr == ('quickstart.sh: takes no arguments, but got --model_name=cifarnet: '
+                           'to pass training flags, use scripts/launch_local.sh\n')
 
 
 def test_quickstart_shows_why_training_failed(ready):

@@ -66,9 +66,9 @@ def test_a_step_that_tensorflow_has_traced(tmp_path):
 
 
 @pytest.mark.parametrize(('content', 'message'), [
-    ('{', 'bad is no timeline of a step'), ('[]', 'bad is no timeline'),
-    ('{}', 'bad is no timeline'),
-    ('{"traceEvents": [{}]}', 'bad is no timeline'), ('{"traceEvents": []}', 'bad is no timeline'),
+    ('{', 'bad is not a timeline of a step'), ('[]', 'bad is not a timeline'),
+    ('{}', 'bad is not a timeline'), ('{"traceEvents": [{}]}', 'bad is not a timeline'),
+    ('{"traceEvents": []}', 'bad is not a timeline'),
     (None, "No such file or directory: '.*bad'")])
 def test_what_is_no_timeline(tmp_path, content, message):
   if content is not None:
@@ -82,4 +82,4 @@ def test_what_is_no_timeline(tmp_path, content, message):
 def test_no_timeline_at_all():
   done = summarize()
   assert done.returncode == 1
-  assert 'which timelines?' in done.stderr
+  assert 'name the timelines: runs/' in done.stderr

@@ -60,7 +60,7 @@ def test_xla_crops_decoded_images(tmp_path):
 
 def test_log(lenet, data):
   output_dir, output = lenet
-  for words in ('pretrain lenet on cifar10: 40 images in 1 files',
+  for words in ('pretrain lenet on cifar10: images 40, files 1',
                 f'ranks 1, hosts {socket.gethostname()} x 1, transport none, one process, ',
                 'global batch 4, learning rate 0.01, flags set: --dataset_name=cifar10 ',
                 f'steps 0 to 5, a new run, run directory {output_dir}',
@@ -160,7 +160,7 @@ def test_flags_that_the_run_did_not_have_are_named(lenet, data, tmp_path, caplog
   values = {'task_type': task_type, 'dataset_dir': data, 'output_dir': output_dir,
             'stop_at_step': STEPS + 1}
   command_line.main(**values, log_loss_every_n_iters=2, preprocessing_name='cifarnet')
-  assert f"not as in the run so far, {output_dir}/run.json: " in caplog.text
+  assert f'changed since {output_dir}/run.json was written: ' in caplog.text
   assert "--preprocessing_name is 'cifarnet', was None" in caplog.text
   assert ('--stop_at_step is 6, was 5' in caplog.text) == (task_type == 'pretrain')
 
@@ -213,7 +213,7 @@ def test_resumed_finetune_needs_no_checkpoint_of_another_run(lenet, data, tmp_pa
   shutil.rmtree(pretrained)
   command_line.main(**finetune, stop_at_step=2)
   assert (run / 'model.ckpt-2.index').exists()
-  assert 'was no finetune' not in caplog.text
+  assert 'was not finetuned' not in caplog.text
 
 
 def test_a_finetune_in_the_directory_of_another_run_says_that_it_loads_nothing(lenet, data,
@@ -221,8 +221,8 @@ def test_a_finetune_in_the_directory_of_another_run_says_that_it_loads_nothing(l
   shutil.copytree(lenet[0], tmp_path / 'run')
   command_line.main(task_type='finetune', dataset_dir=data, output_dir=tmp_path / 'run',
                     model_dir=lenet[0], ckpt_file_name='model.ckpt-5', stop_at_step=6)
-  assert (f'{tmp_path}/run holds a run that was no finetune, and goes on: to load model.ckpt-5 of '
-          f'{lenet[0]} choose another --output_dir') in caplog.text
+  assert (f'{tmp_path}/run holds a run that was not finetuned from a checkpoint, and is resumed: '
+          f'to load model.ckpt-5 of {lenet[0]} choose another --output_dir') in caplog.text
 
 
 def test_a_finetune_loads_what_a_network_has_made_without_tf_slim(data, tmp_path, monkeypatch):
@@ -396,14 +396,14 @@ def test_epochs_end_training_too(data, tmp_path, caplog):
   assert '--num_epochs=1 ends training before --stop_at_step=100' in caplog.text
 
 
-FLOAT16 = '--loss_scale=0 finds the scale and adapts it'
+FLOAT16 = '--loss_scale=0 finds and adapts the scale'
 
 
 @pytest.mark.parametrize(('values', 'warning'), [
     ({'gradient_compression': 'fp16'}, FLOAT16), ({'half_dtype': 'float16'}, FLOAT16),
     ({'half_dtype': 'float16', 'loss_scale': 0, 'warmup_steps': 1}, None),
     ({'use_fp16': False, 'learning_rate': 1e-4, 'learning_rate_decay_type': 'fixed'}, None),
-    ({'learning_rate': 1e-4}, 'the learning rate stays as it is: lower --end_learning_rate=0.0001'),
+    ({'learning_rate': 1e-4}, 'the learning rate never decays: lower --end_learning_rate=0.0001'),
     ({'optimizer': 'ftrl'}, 'weights are lost: lower --ftrl_initial_accumulator_value=0.1, with'),
     ({'optimizer': 'ftrl', 'ftrl_initial_accumulator_value': 0, 'ftrl_learning_rate_power': 0},
      'weights are lost: lower --ftrl_initial_accumulator_value=0, with --ftrl_learning_rate_power'),

@@ -64,7 +64,7 @@ def records(count, *, image=None, label=None):
     ('dataset_dir', '', '--dataset_dir is needed with --dataset_name=cifar10'),
     ('num_classes', 5, f'{TRAIN} has labels from 0 to 9, outside [0, 5): set --num_classes=10'),
     ('trainable_scopes', 'LeNet/fc5', "--trainable_scopes: no variable in 'LeNet/fc5'"),
-    ('profile_at_task', 1, '--profile_at_task=1 is no rank of this run: choose one in [0, 1)'),
+    ('profile_at_task', 1, '--profile_at_task=1 is not a rank of this run: choose one in [0, 1)'),
     ('train_image_size', 3, 'inputs of lenet are 3 x 3 pixels, too small'),
 ])
 def test_wrong_flags(fails, data, tmp_path, flag, value, message):
@@ -96,7 +96,7 @@ def test_arguments_that_are_no_flags(processes):
 @pytest.mark.parametrize(('content', 'message'), [
     (b'', 'has no records; leave it out of --train_files'),
     (b'no tfrecord at all, but some text', 'record 0 (from 0) at byte 0 is corrupt'),
-    ('truncated', 'the file ends 9 bytes too early; copy the file again'),
+    ('truncated', 'the file is 9 bytes too short; copy the file again'),
 ])
 def test_training_file_that_cannot_be_read(fails, tmp_path, content, message):
   path = tmp_path / TRAIN
@@ -119,11 +119,11 @@ def test_corrupt_record_is_named_when_it_is_met(fails, tmp_path):
 @pytest.mark.parametrize(('change', 'message'), [
     ({'label': 12}, 'label 12 is outside [0, 10): set --num_classes'),
     ({'label': -1}, 'label -1 is outside [0, 10): set --num_classes, or --labels_offset if the '
-                    'labels of the data do not start at 0 (1 where they do at 1), or convert the '
+                    'labels of the data do not start at 0 (1 if they start at 1), or convert the '
                     'data again; file'),
     ({'image': b'\x89PNG'}, 'so far, more than the 0 that --max_bad_fraction allows in the epochs '
-                            'begun; each is named above, and warnings of TensorFlow there tell '
-                            'why'),
+                            'begun; each is named above, where warnings of TensorFlow say why '
+                            '(hidden if TF_CPP_MIN_LOG_LEVEL is above 1)'),
 ])
 def test_bad_record(fails, tmp_path, change, message):
   make_data.write_records(tmp_path / TRAIN, records(10, **change))
@@ -133,11 +133,12 @@ def test_bad_record(fails, tmp_path, change, message):
 
 @pytest.mark.parametrize(('record', 'message'), [
     (b'', 'a record has no image/encoded: record'),
-    (b'hello', 'a record is no tf.train.Example in one of'),
+    (b'hello', "a record in one of ['{}'] is not a tf.train.Example: "),
 ])
 def test_record_without_image(fails, tmp_path, record, message):
   path = make_data.write_records(tmp_path / TRAIN, [record] * 10)
-  fails(f'TrainingError: {message}', path, dataset_dir=tmp_path, output_dir=tmp_path / 'run')
+  fails(f'TrainingError: {message.format(path)}', path, dataset_dir=tmp_path,
+        output_dir=tmp_path / 'run')
 
 
 def test_undecodable_images_are_skipped_and_counted(processes, tmp_path):
@@ -171,7 +172,7 @@ def test_finetune_from_a_checkpoint_that_is_missing(fails, data, lenet, tmp_path
 
 
 def test_finetune_from_a_file_that_is_no_checkpoint(fails, data, tmp_path):
-  fails(TRAIN, 'is no whole TensorFlow checkpoint',
+  fails(TRAIN, 'is not a complete TensorFlow checkpoint',
         task_type='finetune', dataset_dir=data, output_dir=tmp_path, model_dir=data,
         ckpt_file_name=TRAIN)
 
@@ -190,7 +191,8 @@ def test_finetune_with_a_scope_that_does_not_exist(fails, data, lenet, tmp_path)
 
 
 def test_predict_of_a_file_that_is_no_image(fails, data, lenet):
-  fails('--predict_files: 1 of 1 cannot be decoded, ', f'to JPEG or PNG: {data}/labels.txt',
+  fails('--predict_files: 1 of 1 cannot be used, ', ': convert them to JPEG or PNG, or crop those '
+        f'that are too thin: {data}/labels.txt',
         task_type='predict', output_dir=lenet, predict_files=f'{data}/labels.txt')
 
 
@@ -210,8 +212,9 @@ def test_out_of_memory(fails, tmp_path):
 
 
 def test_an_update_that_is_not_finite_is_not_saved(fails, data, tmp_path):
-  fails('TrainingError: step 1: LeNet/', ' more variables not finite after the update, and not '
-        f'saved; the newest checkpoint, {tmp_path}/model.ckpt-0, is whole. Lower --learning_rate',
+  fails('TrainingError: step 1: the update made LeNet/', ' more variables not finite, and was not '
+        f'saved; the newest checkpoint, {tmp_path}/model.ckpt-0, is complete. Lower '
+        '--learning_rate',
         dataset_dir=data, output_dir=tmp_path, learning_rate=1e39, stop_at_step=1)
   assert not (tmp_path / 'model.ckpt-1.index').exists()
 
@@ -219,8 +222,8 @@ def test_an_update_that_is_not_finite_is_not_saved(fails, data, tmp_path):
 def test_loss_that_is_not_finite(fails, data, tmp_path):
   values = {'dataset_dir': data, 'output_dir': tmp_path, 'save_checkpoint_every_n_iters': 1}
   newest = f'{tmp_path}/model.ckpt-1'
-  fails('TrainingError: step 2: the loss is ', f'{newest}, holds the weights that led to it: '
-        f'remove its files ({newest}.*), then the same command goes on from the one before, '
+  fails('TrainingError: step 2: the loss is ', f'{newest}, holds the weights that failed: '
+        f'remove its files ({newest}.*), then the same command resumes from the one before, '
         'model.ckpt-0. Lower --learning_rate', learning_rate=1e30, **values)
   assert not (tmp_path / 'model.ckpt-2.index').exists()
 
@@ -250,7 +253,7 @@ def test_output_dir_of_results_that_cannot_be_written(fails, data, lenet, tmp_pa
     ({'num_classes': 12}, 'LeNet/fc4/biases has shape [10] in it, [12] here'),
     ({'optimizer': 'adam'}, 'LeNet/conv1/weights/Adam is not in it'),
     ({'model_name': 'cifarnet'}, 'CifarNet/conv1/weights is not in it'),
-    ({'dataset_name': 'mock', 'dataset_dir': ''}, 'input_position is in it, and not here'),
+    ({'dataset_name': 'mock', 'dataset_dir': ''}, 'input_position is in it, but not here'),
 ])
 def test_resume_with_other_flags(fails, data, lenet, flags, message):
   before = (lenet / 'run.json').read_text()

@@ -89,7 +89,7 @@ def test_flags_that_differ_end_all_before_the_first_step(data, tmp_path):
       {'dataset_dir': data, 'output_dir': tmp_path},
       wrapper=['bash', '-c', 'exec "$@" --seed=$((HOROVOD_RANK + 5))', 'bash'])
   assert code != 0
-  message = ('ValueError: the ranks do not have the same flags, which all of them must: '
+  message = ('ValueError: the ranks must have the same flags, but differ: '
              '--seed: 5 on rank 0, 6 on rank 1')
   assert message in output
   assert f'[rank 1] {message}' in output
@@ -107,9 +107,9 @@ def test_data_that_differ_end_all_before_the_first_step(trained, tmp_path, task_
   code, output = run_two({'dataset_dir': 'data', 'output_dir': output_dir, 'task_type': task_type},
                          wrapper=own_folder(tmp_path))
   assert code != 0
-  assert 'the ranks do not have the same data, which all of them must: ' in output
+  assert 'the ranks must have the same data, but differ: ' in output
   if task_type == 'pretrain':
-    assert 'must: data/cifar10_train' in output
+    assert 'differ: data/cifar10_train' in output
     assert '"40 records, ' in output
     assert '"44 records, ' in output
     assert '; manifest, ' in output

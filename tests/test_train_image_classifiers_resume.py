@@ -171,7 +171,7 @@ def test_full_disk(data, tmp_path):
   first, second = output.split('exit code 1\n')
   error = first.splitlines()[-1]
   assert f'no space left for the run in {run}' in error
-  assert f'the newest checkpoint, {run}/model.ckpt-0, is whole. Free space' in error
+  assert f'the newest checkpoint, {run}/model.ckpt-0, is complete. Free space' in error
   assert 'model.ckpt-0.index' in second.split()
   assert f'steps 0 to 4, resuming {run}/model.ckpt-0' in second
   assert second.endswith('exit code 0\n')

@@ -14,7 +14,7 @@ from tests import command_line, launch
 ENDLESS = {**command_line.TINY, 'enable_paisoar': True, 'stop_at_step': 10**6, 'num_epochs': 10**6,
            'log_loss_every_n_iters': 10**6, 'save_checkpoint_every_n_iters': 100}
 HOST = os.uname().nodename
-ANOTHER = 'TrainingError: another rank has ended, for a reason that stands in its own output; '
+ANOTHER = 'TrainingError: another rank has ended; its own output gives the reason; '
 
 pytestmark = [pytest.mark.slow, launch.needs_horovod]
 
@@ -58,7 +58,7 @@ def test_a_killed_rank_ends_the_other(data, tmp_path, rank):
   assert code == 1
   path, step, *_ = resume_utils.newest_checkpoint(str(tmp_path))
   assert step >= 100
-  assert f'{ANOTHER}the newest checkpoint, {path}, is whole.' in output.splitlines()[-1]
+  assert f'{ANOTHER}the newest checkpoint, {path}, is complete.' in output.splitlines()[-1]
   if rank == 0:
     check_lines(output)
     command_line.main(**{**ENDLESS, 'dataset_dir': data, 'output_dir': tmp_path,
@@ -86,11 +86,11 @@ def test_a_rank_that_fails_ends_the_other(data, tmp_path, how, where, reason, of
 
 @pytest.mark.parametrize(('wrong', 'words'), [
     ((1, 'hang', 'images.utils.cluster_utils._join'),
-     'other ranks have not come to the start; the same command goes on from the newest checkpoint'),
+     'other ranks have not started; the same command resumes from the newest checkpoint, if any'),
     ((0, 'freeze', 'images.utils.resume_utils.resume_point'), f'rank 0 on {HOST} '
-     'does not answer; the same command goes on from the newest checkpoint, if any'),
+     'does not answer; the same command resumes from the newest checkpoint, if any'),
     ((1, 'hang', 'images.utils.stall_utils.heartbeat'), f'rank 1 on {HOST} '
-     'waits for images or has not begun the step that others are in; the newest checkpoint, '),
+     'waits for images or has not begun the step that the others are in; the newest checkpoint, '),
     ((1, 'freeze', 'train_image_classifiers.report_end'),
      f'rank 1 on {HOST} does not answer; its work is done')])
 def test_a_rank_that_stands_still_ends_the_other_and_is_named(data, tmp_path, wrong, words):
@@ -99,7 +99,7 @@ def test_a_rank_that_stands_still_ends_the_other_and_is_named(data, tmp_path, wr
     other = 1 - wrong[0]
     code, output = run.end(other)
   assert code == 70, output
-  assert (f'rank {other} on {HOST}: nothing has moved for 6 s, the limit of --stall_limit_secs: '
+  assert (f'rank {other} on {HOST}: no progress for 6 s, the limit of --stall_limit_secs: '
           f'{words}' in output)
 
 
@@ -133,7 +133,8 @@ def test_a_signal_to_any_rank_saves_and_another_number_of_ranks_resumes(data, tm
                                    'stop_at_step': step + 2}, launcher=launch.horovodrun(3))
   assert code == 0, output
   assert f'steps {step} to {step + 2}, resuming {tmp_path}/model.ckpt-{step}' in output
-  assert '3 ranks, were 2: the global batch and the steps of an epoch change with it' in output
+  assert ('3 ranks, were 2: this changes the global batch and the number of steps per epoch'
+          in output)
   _, _, images, (*_, taken) = resume_utils.newest_checkpoint(str(tmp_path))
   assert (images, len(taken), sum(taken)) == (step * 8 + 2 * 12, 3, step * 8 + 2 * 12)
 
@@ -159,4 +160,4 @@ def test_sigterm_before_the_first_step(tmp_path):
   finally:
     command_line.kill(process)
   assert process.returncode == process_utils.EXIT_STOPPED, output
-  assert 'rank 0 got SIGTERM while it does not train: nothing is to be saved' in output
+  assert 'rank 0 got SIGTERM while not training: there is nothing to save; run the' in output

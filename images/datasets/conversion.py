@@ -66,8 +66,8 @@ def _locked(dataset_dir):
   try:
     os.makedirs(dataset_dir, exist_ok=True)
   except OSError as error:
-    raise ConversionError(f'--dataset_dir={dataset_dir} cannot be made ({error}): choose another '
-                          'folder') from error
+    raise ConversionError(f'--dataset_dir={dataset_dir} cannot be created ({error}): choose '
+                          'another folder') from error
   folder = os.open(dataset_dir, os.O_RDONLY)
   try:
     if not _lock(folder):
@@ -98,8 +98,8 @@ def _check_target(dataset_name, dataset_dir):
     raise ConversionError(f'{dataset_dir} holds the data set {earlier["dataset"]}; choose another '
                           '--dataset_dir')
   if earlier:
-    print(f'{dataset_dir} holds an earlier conversion, to be replaced once the new one is whole',
-          file=sys.stderr)
+    print(f'{dataset_dir} holds an earlier conversion, which is replaced once the new one is '
+          'complete', file=sys.stderr)
 
 
 def _report_sizes(module, manifest):

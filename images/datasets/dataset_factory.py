@@ -134,11 +134,12 @@ def _check_complete(found, dataset_dir, flag, *, is_chosen):
       continue
     names = ', '.join(map(os.path.basename, list(paths)[:10])) + ', ...' * (size > 10)
     directory = os.path.dirname(next(iter(paths)))
-    words = f'not the files of one whole conversion: {names} in {directory}'
+    words = f'not the files of one complete conversion: {names} in {directory}'
     if not is_chosen:
       raise ValueError(f'{words}; convert the data set again, or name the files with --{flag}')
     if cluster_utils.is_chief():
-      logging.warning('--%s: %s; are some missing, or left over from an earlier one?', flag, words)
+      logging.warning('--%s: %s; are some missing, or left over from an earlier '
+                      'conversion?', flag, words)
 
 
 def check_labels(data_sources, num_classes, labels_offset=0):
@@ -165,7 +166,7 @@ def check_labels(data_sources, num_classes, labels_offset=0):
       continue
     if low < 0:
       raise ValueError(f'{path} has labels from {low} on, after --labels_offset={labels_offset} '
-                       'is subtracted; they have to start at 0 or above: leave the flag out')
+                       'is subtracted; they must not be negative: leave the flag out')
     after = f' after --labels_offset={labels_offset} is subtracted,' if labels_offset else ''
     raise ValueError(f'{path} has labels from {low} to {high},{after} outside [0, '
                      f'{num_classes}): set --num_classes={enough}')

@@ -67,7 +67,7 @@ def main(argv):
   except KeyboardInterrupt:
     whole = os.path.exists(os.path.join(dataset_dir, tfrecord.MANIFEST))
     return _fail(f'interrupted; {dataset_dir} holds '
-                 f'{"the earlier conversion" if whole else "no whole conversion"}')
+                 f'{"the earlier conversion" if whole else "no complete conversion"}')
   print(summary(manifest, dataset_dir))
   return 0
 

@@ -40,7 +40,7 @@ def count_records(path):
       file.seek(offset)
       end = offset + _record_bytes(file.read(_HEADER.size), path, count, offset)
       if end > size:
-        raise _corrupt(path, count, offset, f'the file ends {end - size} bytes too early')
+        raise _corrupt(path, count, offset, f'the file is {end - size} bytes too short')
       count, offset = count + 1, end
       stall_utils.heartbeat()
   return count

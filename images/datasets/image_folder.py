@@ -48,14 +48,14 @@ def read_raw(dataset_dir, *, source_dir=None, num_shards=5, validation_fraction=
     raise ConversionError(f'{source_dir} has a test part of its own; leave out '
                           '--validation_fraction')
   if not test and not validation_fraction:
-    print('no test part: --validation_fraction=0.1 would hold a tenth of every class out',
+    print('no test part: --validation_fraction=0.1 would hold out a tenth of every class',
           file=sys.stderr)
   classes = sorted(train)
   _check_classes(classes, test, source_dir)
   train, held_out = hold_out([_images(name, label, train)
                               for label, name in enumerate(classes)], validation_fraction)
   if validation_fraction and not held_out:
-    print('no test part: no class has photos enough for --validation_fraction='
+    print('no test part: no class has enough photos for --validation_fraction='
           f'{validation_fraction:g}; raise it, or add photos: each class keeps one',
           file=sys.stderr)
   test = held_out + [image for label, name in enumerate(classes) if name in test

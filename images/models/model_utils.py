@@ -55,7 +55,7 @@ def known_size(net, layer):
   size = net.shape.as_list()[1:3]
   if None in size:
     raise ValueError(f'{layer} has weights for every position, but the height or width of '
-                     'the images is unknown: resize them to one size, or tell it with '
+                     'the images is unknown: resize them to one size, or set it with '
                      'images.set_shape([None, height, width, 3])')
   return size
 

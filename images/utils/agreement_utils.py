@@ -24,7 +24,7 @@ def check(what, facts):
     return
   differences = _differences(cluster_utils.gather_objects(facts))
   more = len(differences) - _MANY
-  raise ValueError(f'the ranks do not have the same {what}, which all of them must: '
+  raise ValueError(f'the ranks must have the same {what}, but differ: '
                    + '; '.join(differences[:_MANY]) + (f'; and {more} more' if more > 0 else ''))
 
 

@@ -104,9 +104,9 @@ def _reader(path):
     return tf.train.load_checkpoint(path)
   except (tf.errors.OpError, RuntimeError) as error:
     if path.endswith(_PACKED):
-      raise ValueError(f'{path} is packed: unpack it, and name the checkpoint in it') from error
-    raise ValueError(f'{path} is no whole TensorFlow checkpoint ({error}): copy it again, all '
-                     'files of it, unless the run that wrote it has removed it to make room '
+      raise ValueError(f'{path} is an archive: unpack it, and name the checkpoint in it') from error
+    raise ValueError(f'{path} is not a complete TensorFlow checkpoint ({error}): copy all of its '
+                     'files again, unless the run that wrote it has removed it to make room '
                      '(--max_checkpoints_to_keep)') from error
 
 
@@ -122,7 +122,7 @@ def check_dtypes(stored, path):
            for name, variable in stored.items() if dtypes[name] != variable.dtype.base_dtype]
   if wrong:
     raise ValueError(f'{path} holds {len(wrong)} variables in other dtypes: {wrong[0]}. Save it '
-                     'once more with those of the network')
+                     'again with the dtypes of the network')
 
 
 def stored_names(variables, shapes, *, use_ema_weights=False):
@@ -155,7 +155,7 @@ def shape_hint(stored_shape, shape):
     shape: list of ints, the shape in the network.
   """
   if len(shape) == 4 and shape[2] == 3 and stored_shape == [*shape[:2], 1, shape[3]]:
-    return ', as it was made for grey images, while here all have three channels'
+    return ', as it was trained on greyscale images, while all images here have three channels'
   if not shape or None in shape or stored_shape != [*shape[:-1], shape[-1] + 1]:
     return ''
   return (f'; if its class 0 is background, --num_classes={stored_shape[-1]} --labels_offset=-1 '
@@ -188,7 +188,7 @@ def check_loadable(variables, path, remedy='Check --model_name and --num_classes
       wrong.append(f'{name} has shape {shapes[name]} in it, {shape} here'
                    f'{shape_hint(list(shapes[name]), shape)}')
   if exact:
-    wrong += [f'{name} is in it, and not here' for name in sorted(set(shapes) - set(stored))]
+    wrong += [f'{name} is in it, but not here' for name in sorted(set(shapes) - set(stored))]
   if wrong:
     raise ValueError(f'{path} does not fit the network: {"; ".join(wrong[:4])}'
                      f'{f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""}. {remedy}')

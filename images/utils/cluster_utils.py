@@ -60,19 +60,19 @@ def _join(stall_limit_secs):
   """Start Horovod; return its module."""
   os.environ.setdefault('HOROVOD_GLOO_TIMEOUT_SECONDS', str(stall_limit_secs + _GLOO_MARGIN_SECS))
   if not tf.config.list_physical_devices('GPU'):
-    _suit_processors()
+    _tune_for_cpus()
   try:
     import horovod.tensorflow as hvd
     hvd.init()
   except ImportError as error:
     raise ImportError(
-        f'enable_paisoar=True trains through Horovod, which is not usable here ({error}): '
+        f'--enable_paisoar=True needs Horovod, which is not usable here ({error}): '
         f'install it ({HOROVOD_INSTALL}), or train in one process with '
         '--enable_paisoar=False') from error
   return hvd
 
 
-def _suit_processors():
+def _tune_for_cpus():
   """Set environment variables that Horovod reads at its start, unless the user has set them."""
   if os.environ.get('HOROVOD_AUTOTUNE', '0') != '0':
     return  # Its autotuner tunes only what is not set.
@@ -97,8 +97,8 @@ def _check_size(enable_paisoar):
     return
   if enable_paisoar:
     raise ValueError(
-        f'{launched} ranks were launched, but Horovod finds {size()}, so that each would train by '
-        'itself: launch with horovodrun --gloo, or for mpirun and srun build Horovod with Open MPI '
+        f'{launched} ranks were launched, but Horovod finds {size()}, so that each would train '
+        'alone: launch with horovodrun --gloo, or for mpirun and srun build Horovod with Open MPI '
         '(HOROVOD_WITH_MPI=1); --enable_paisoar=False is for runs that each train alone')
   logging.warning('%d processes were launched, and with --enable_paisoar=False each trains alone',
                   launched)
@@ -113,17 +113,18 @@ def _check_gpus():
   gpus = len(tf.config.list_physical_devices('GPU'))
   shown = re.match('[0-9GM]', os.environ.get('CUDA_VISIBLE_DEVICES', '0'))  # Not if it is -1 or ''.
   if not gpus and shown and glob.glob(_NVIDIA_GPUS):
-    logging.warning('%s has GPUs that TensorFlow cannot use, so that its processors compute: see '
+    logging.warning('%s has GPUs that TensorFlow cannot use, so that the CPU computes: see '
                     "README.md on CUDA (pip install 'tensorflow[and-cuda]==%s'), or hide the GPUs "
                     '(CUDA_VISIBLE_DEVICES=-1)', host(), tf.__version__)
   if 1 < gpus < local_size():
-    raise ValueError(f'{local_size()} ranks on {host()}, which has {gpus} GPUs: start one for each')
+    raise ValueError(f'{local_size()} ranks on {host()}, which has {gpus} GPUs: start one rank per '
+                     'GPU')
   if gpus == 1 < local_size() and 'CUDA_VISIBLE_DEVICES' not in os.environ:
     logging.warning('%d ranks on %s share its GPU: start one rank there', local_size(), host())
   if gpus and size() > 1 and not _hvd.nccl_built():
-    logging.warning('Horovod was built without NCCL: gradients take the way through the memory of '
-                    'the host, which is slow; build it with HOROVOD_GPU_OPERATIONS=NCCL (pip '
-                    'install --no-cache-dir --force-reinstall --no-deps, as in README.md)')
+    logging.warning("Horovod was built without NCCL: gradients go through the host's memory, which "
+                    'is slow; build it with HOROVOD_GPU_OPERATIONS=NCCL (pip install '
+                    '--no-cache-dir --force-reinstall --no-deps, as in README.md)')
 
 
 def _check_cores():
@@ -132,9 +133,9 @@ def _check_cores():
   bound = any(cores != own for name, cores in gather_objects((host(), own)) if name == host())
   threads, share = (max(1, cores // local_size()) for cores in (len(own), os.cpu_count()))
   if bound and threads < share and local_rank() == 0:
-    logging.warning('the ranks on %s are bound to cores, which leaves each %d of its share of %d: '
-                    'start them unbound (mpirun -bind-to none, srun --cpu-bind=none)', host(),
-                    threads, share)
+    logging.warning('the ranks on %s are bound to cores, so that each has %d instead of its share '
+                    'of %d: start them unbound (mpirun -bind-to none, srun --cpu-bind=none)',
+                    host(), threads, share)
 
 
 def rank():

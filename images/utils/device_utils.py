@@ -29,9 +29,9 @@ def set_up(local_rank, local_size):
     _set_up(local_rank, local_size)
   except RuntimeError as error:
     raise RuntimeError(
-        f'too late to give this process its share of the host ({error}): a module has made '
+        f'too late to give this process its share of the host ({error}): a module made '
         'TensorFlow compute something while it was imported, as tf.constant(...).numpy() does; '
-        'let numpy compute it, or a function that is called later') from error
+        'use NumPy instead, or do it in a function that is called later') from error
 
 
 def _set_up(local_rank, local_size):
@@ -120,7 +120,7 @@ def session_config(local_rank, local_size, *, log_device_placement=False, is_tra
   if gpus:
     config.gpu_options.visible_device_list = str(_own_gpu(gpus, local_rank))
   else:
-    _rewrite_for_a_processor(config.graph_options, is_training)
+    _rewrite_for_cpus(config.graph_options, is_training)
   return config
 
 
@@ -139,7 +139,7 @@ def _own_gpu(gpus, local_rank):
   return local_rank if len(gpus) > 1 else 0
 
 
-def _rewrite_for_a_processor(graph_options, is_training):
+def _rewrite_for_cpus(graph_options, is_training):
   """Turn off graph rewriting that takes seconds at the start and improves nothing on a CPU.
 
   In training this is all of it. For inference TensorFlow still fuses convolutions with their batch

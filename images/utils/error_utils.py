@@ -54,23 +54,25 @@ def _in_words(error, data_files, output_dir, checkpoint):
     # Other ranks wait meanwhile, without knowing for what.
     seconds = _SEARCH_SECS if cluster_utils.size() > 1 else math.inf
     return framing.find_corruption(data_files, seconds) or (
-        f'a file cannot be read: {reason}. This takes long, and names it: {_search(data_files)}')
+        f'a file cannot be read: {reason}. To find it (this takes long), run: '
+        f'{_search(data_files)}')
   unwritable = _unwritable(error.message, data_files, output_dir)
   if unwritable:
     return unwritable
   if 'Too many open files' in reason:
-    return f'{reason}. Raise their number (ulimit -n 65536), then start the same command again'
+    return f'{reason}. Raise the limit (ulimit -n 65536), then start the same command again'
   if isinstance(error, tf.errors.ResourceExhaustedError):
     return f'out of memory: {reason}. Lower --batch_size or --train_image_size'
   if re.search('Horovod has been shut down|/gloo/', reason):
-    return ('another rank has ended, for a reason that stands in its own output; '
+    return ('another rank has ended; its own output gives the reason; '
             f'{last_checkpoint(output_dir)}. The same command with --output_dir={output_dir} '
             'resumes the run')
   if 'Could not parse example' in reason:
-    return f'a record is no tf.train.Example in one of {data_files[:5]}: {reason}'
+    return (f'a record in one of {data_files[:5]} is not a tf.train.Example: {reason}; convert the '
+            'data set again')
   if "Data types don't match" in reason:
-    return (f'a record holds something of another type, in one of {data_files[:5]}: {reason}. '
-            'Labels have to be int64, and images bytes: write the records again')
+    return (f'a record in one of {data_files[:5]} has a feature of the wrong type: {reason}. '
+            'Labels have to be int64 and images bytes: convert the data set again')
   return _failed_assertion(error) or f'{reason} ({type(error).__name__}, traceback above)'
 
 
@@ -81,10 +83,10 @@ def _constant(path):
 
 def _unreadable(checkpoint, reason, output_dir):
   """Return the message for a path `checkpoint` that cannot be read."""
-  words = f'the checkpoint {checkpoint} cannot be read: {reason}. Copy it again, all files of it'
+  words = f'the checkpoint {checkpoint} cannot be read: {reason}. Copy all of its files again'
   if not checkpoint or os.path.dirname(checkpoint) != output_dir.rstrip('/'):
     return words
-  return words + (f', or remove them ({checkpoint}.*), then the same command goes on from the one '
+  return words + (f', or remove them ({checkpoint}.*), then the same command resumes from the one '
                   'before')
 
 
@@ -95,7 +97,7 @@ def _unwritable(message, data_files, output_dir):
   if re.search('No space left|File too large|[Qq]uota exceeded', message):
     what, remedy = 'no space left for the run in', 'Free space'
   elif is_named and re.search('[Pp]ermi|Read-only|Input/output|Stale', message):
-    what, remedy = 'the run can no longer write to', 'Mend that'
+    what, remedy = 'the run can no longer write to', 'Fix that'
   else:
     return None
   return (f'{what} {output_dir} ({_reason(message)}); {last_checkpoint(output_dir)}. {remedy} and '
@@ -147,9 +149,9 @@ def last_checkpoint(output_dir, bad_step=None):
     return 'no checkpoint was written yet'
   newest = f'the newest checkpoint, {path}, '
   if not path.endswith(f'-{bad_step}'):
-    return newest + 'is whole'
+    return newest + 'is complete'
   earlier = [step for step in checkpoint_utils.saved_steps(output_dir) if step < bad_step]
   if not earlier:
-    return newest + 'holds the weights that led to it, and there is none before it'
-  return (newest + f'holds the weights that led to it: remove its files ({path}.*), then the same '
-          f'command goes on from the one before, model.ckpt-{earlier[-1]}')
+    return newest + 'holds the weights that failed, and there is no earlier one'
+  return (newest + f'holds the weights that failed: remove its files ({path}.*), then the same '
+          f'command resumes from the one before, model.ckpt-{earlier[-1]}')

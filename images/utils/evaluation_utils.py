@@ -46,7 +46,7 @@ def evaluate(iterator, batch, *, logits, checkpoint, max_bad_fraction, config=No
       good & ~_are_finite(logits))])
   totals = [0] * counts.shape[0]
   with _restored_session(checkpoint, config, use_ema_weights) as session, \
-      stall_utils.watched(lambda: 'the same command evaluates anew'):
+      stall_utils.watched(lambda: 'the same command repeats the evaluation'):
     session.run(iterator.initializer)
     while True:
       try:
@@ -119,8 +119,8 @@ def report(result, output_dir):
                f', {result["skipped"]} undecodable images skipped' if result['skipped'] else '',
                result['compute'], result['checkpoint'])
   if result['not_finite']:
-    logging.warning('what the network says to %d of the images is not finite, which counts as '
-                    'wrong: look at its weights, or evaluate with --use_fp16=False',
+    logging.warning("the network's output for %d of the images is not finite; these count as "
+                    'wrong: check its weights, or evaluate with --use_fp16=False',
                     result['not_finite'])
   path = os.path.join(output_dir, RESULT)
   file_utils.write_json(path, result)

@@ -197,8 +197,8 @@ class LoggingTensorHook(tf.train.SessionRunHook):
     waits = waiting > _MUCH_WAITING
     if waits and not self._waits:  # Warn once; every line has the share.
       longest = f', most on rank {self._of_ranks.argmax()}' if cluster_utils.size() > 1 else ''
-      logging.warning('training waits for images%s: raise --num_preprocessing_threads where cores '
-                      'are idle, and --prefetch_buffer_size where their supply is uneven', longest)
+      logging.warning('training waits for images%s: raise --num_preprocessing_threads if cores '
+                      'are idle, or --prefetch_buffer_size if the supply is uneven', longest)
     self._logged_step, self._waits = step, waits
     self._begin((step, now))
 
@@ -217,8 +217,8 @@ def _profiler_hook(run):
   if not run.profile_every_n_iters:
     return None
   if run.profile_at_task >= cluster_utils.size():
-    raise ValueError(f'--profile_at_task={run.profile_at_task} is no rank of this run: choose one '
-                     f'in [0, {cluster_utils.size()})')
+    raise ValueError(f'--profile_at_task={run.profile_at_task} is not a rank of this run: choose '
+                     f'one in [0, {cluster_utils.size()})')
   if cluster_utils.rank() != run.profile_at_task:
     return None
   return profile_utils.ProfilerHook(run.tensors, run.output_dir, run.profile_every_n_iters,

@@ -30,7 +30,7 @@ def find_images(patterns):
     named = [pattern] if tf.io.gfile.exists(pattern) else sorted(tf.io.gfile.glob(pattern))
     found = [path for path in named if not tf.io.gfile.isdir(path)]
     if not found:
-      comma = '; where a name has a comma, write ? for it' if len(patterns) > 1 else ''
+      comma = '; if a name contains a comma, write ? instead' if len(patterns) > 1 else ''
       raise FileNotFoundError(f'--predict_files: no file matches {pattern!r}{comma}')
     for path in found:
       paths.setdefault(os.path.abspath(path), path)
@@ -115,7 +115,7 @@ def classify(paths, logits, *, checkpoint, names=None, labels_offset=0, config=N
       stall_utils.heartbeat()  # Other ranks wait at their exit.
       for file, probabilities, classes in zip(files, values, indices):
         if not np.all(np.isfinite(probabilities)):
-          raise ValueError(f'what the network says to {file.decode()} is not finite: look at the '
+          raise ValueError(f"the network's output for {file.decode()} is not finite: check the "
                            f'weights in {checkpoint}, or give --use_fp16=False')
         found = [_name(int(number) + labels_offset, names) for number in classes]
         yield file.decode(), list(zip(found, probabilities.tolist()))
@@ -130,8 +130,10 @@ def check_complete(paths, done):
   """Raise ValueError if not all of the image files `paths` are `done`, both lists of strings."""
   left = sorted(set(paths) - set(done))
   if left:
-    raise ValueError(f'--predict_files: {len(left)} of {len(paths)} cannot be decoded, the others '
-                     f'are done; convert them to JPEG or PNG: {", ".join(left)}')
+    raise ValueError(f'--predict_files: {len(left)} of {len(paths)} cannot be used, the others are '
+                     'done; warnings of TensorFlow above say why (hidden if TF_CPP_MIN_LOG_LEVEL '
+                     'is above 1): convert them to JPEG or PNG, or crop those that are too thin: '
+                     f'{", ".join(left)}')
 
 
 def restored_session(checkpoint, config=None, *, use_ema_weights=False):

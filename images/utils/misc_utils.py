@@ -73,11 +73,12 @@ def load_checkpoint(variables, path, **choice):
   if not assignment_map:
     report = loading_report(path, assignment_map, left_out)
     raise ValueError(f'\n{report}\nnothing in {path}, which holds {sorted(shapes)[:3]}..., matches '
-                     'a variable of the network: is --model_name the net of the checkpoint?')
+                     'a variable of the network: is --model_name the network of the checkpoint?')
   missing = [name for name in assignment_map if name not in shapes]
   if missing:
-    raise ValueError(f'get_assigment_map_from_checkpoint() names {missing[:3]}, which {path} has '
-                     'not: it has to map the names of variables there, not of scopes')
+    raise ValueError(f'get_assigment_map_from_checkpoint() names {missing[:3]}, which {path} '
+                     'does not have: it has to map names of variables in the checkpoint, not of '
+                     'scopes')
   checkpoint_utils.check_dtypes(assignment_map, path)
   tf.train.init_from_checkpoint(path, assignment_map)
   return assignment_map, left_out

@@ -60,8 +60,8 @@ class ReplicatedVarsOptimizer:
     self.loss_scale = get_loss_scale(loss_scale)
     loss = tf.cast(loss_fn(), tf.float32)
     if loss.shape.rank:
-      raise ValueError(f'loss_fn returns a loss of shape {loss.shape}, and has to return a scalar, '
-                       'such as the mean of these by tf.reduce_mean()')
+      raise ValueError(f'loss_fn returns a loss of shape {loss.shape}, but has to return a scalar, '
+                       'such as the mean by tf.reduce_mean()')
     return loss
 
   def minimize(self, loss, global_step=None, var_list=None):

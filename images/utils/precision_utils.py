@@ -34,7 +34,7 @@ def compute_dtype(use_fp16, half_dtype='auto'):
   reason = _why_not_bfloat16(device_utils.cpu_flags())
   if not reason:
     return tf.bfloat16
-  logging.warning('use_fp16: this processor %s, computing in float32 (--half_dtype=bfloat16 forces '
+  logging.warning('--use_fp16: this CPU %s; computing in float32 (--half_dtype=bfloat16 forces '
                   'half precision)', reason)
   return tf.float32
 

@@ -56,12 +56,12 @@ def preparer(parse_fn, preprocessing_fn, *, image_size, num_classes, seed, label
 def _check_shapes(of_image, of_label, size):
   """Raise ValueError unless an image has `size` pixels a side, and its label is a scalar."""
   if not (of_image.is_fully_defined() and of_image.is_compatible_with([size, size, None])):
-    raise ValueError(f'the preprocessing gives images of shape {of_image}, not [{size}, {size}, '
-                     'channels] (--preprocessing_name); where a number is not known, decode with '
-                     'channels=3, resize, or tell it by set_shape()')
+    raise ValueError(f'the preprocessing returns images of shape {of_image}, not [{size}, {size}, '
+                     'channels] (--preprocessing_name); if a size is unknown, decode with '
+                     'channels=3, resize, or set it with set_shape()')
   if of_label.rank:  # The accuracies would be silently wrong.
-    raise ValueError(f'parse_fn gives labels of shape {of_label}, and has to give scalars: parse '
-                     'them with tf.FixedLenFeature((), tf.int64)')
+    raise ValueError(f'parse_fn returns labels of shape {of_label}, but has to return scalars: '
+                     'parse them with tf.FixedLenFeature((), tf.int64)')
 
 
 def _for_each(function, arguments):
@@ -109,7 +109,7 @@ def _check_labels(labels, num_classes, paths):
   return tf.debugging.Assert(
       tf.equal(tf.size(outside), 0),
       ['label', tf.gather(labels, outside), f'is outside [0, {num_classes}): set --num_classes, or '
-       '--labels_offset if the labels of the data do not start at 0 (1 where they do at 1), or '
+       '--labels_offset if the labels of the data do not start at 0 (1 if they start at 1), or '
        'convert the data again; file', tf.gather(paths, outside)])
 
 
@@ -144,8 +144,8 @@ def check_bad(skipped, allowed):
   return tf.debugging.Assert(
       skipped <= allowed, ['undecodable images:', skipped, 'so far, more than the', allowed,
                            'that --max_bad_fraction allows in the epochs begun; each is named '
-                           'above, and warnings of TensorFlow there tell why (it hides them with '
-                           'TF_CPP_MIN_LOG_LEVEL above 1)'])
+                           'above, where warnings of TensorFlow say why (hidden if '
+                           'TF_CPP_MIN_LOG_LEVEL is above 1)'])
 
 
 def good_ones(element):

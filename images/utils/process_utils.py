@@ -70,8 +70,8 @@ def _end():
   deadline.daemon = True
   deadline.start()
   try:
-    logging.warning('rank %s got SIGTERM while it does not train: nothing is to be saved, the same '
-                    'command goes on', launched_rank())
+    logging.warning('rank %s got SIGTERM while not training: there is nothing to save; run the '
+                    'same command to continue', launched_rank())
     sys.stdout.flush()
     sys.stderr.flush()
   finally:

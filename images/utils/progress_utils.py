@@ -60,9 +60,8 @@ def _metric(name, value):
   """Return one of the metrics as a float32 tensor of shape []."""
   value = tf.cast(value, tf.float32)
   if value.shape.rank not in (0, None):
-    raise ValueError(f'metrics[{name!r}] has shape {value.shape}, and has to be a scalar, such as '
-                     'the mean of these by tf.reduce_mean()')
+    raise ValueError(f'metrics[{name!r}] has shape {value.shape}, but has to be a scalar, such as '
+                     'the mean by tf.reduce_mean()')
   if name in summary_utils.TAGS:
-    raise ValueError(f'metrics[{name!r}] has the name of a number that is logged already: choose '
-                     'another')
+    raise ValueError(f'metrics[{name!r}] has a name that is already logged: choose another')
   return tf.ensure_shape(value, [])

@@ -7,7 +7,7 @@ _FILES = 4
 _BLOCK = 16
 
 # How many records are read from a file between two heartbeats for the watch over stalls.
-_TOLD = 256
+_RECORDS_PER_HEARTBEAT = 256
 
 
 def interleave(paths, first, last):
@@ -39,15 +39,15 @@ def _with_heartbeats(path):
   """
   def tell(path):
     with tf.control_dependencies([tf.numpy_function(stall_utils.heartbeat, [], [])]):
-      return tf.data.Dataset.from_tensors(tf.identity(path)).repeat(_TOLD)
+      return tf.data.Dataset.from_tensors(tf.identity(path)).repeat(_RECORDS_PER_HEARTBEAT)
   return tf.data.Dataset.from_tensors(path).repeat().flat_map(tell)
 
 
 def _too_short(path, last):
   """Return a dataset that fails, for the end of a file that should have at least `last` records."""
   def fail(path):
-    words = [path, 'has fewer than', last, 'records, and had as many before: put it back as it '
-             'was, then the same command goes on']
+    words = [path, 'has fewer than', last, 'records now: restore it, and the same command '
+             'continues']
     with tf.control_dependencies([tf.debugging.Assert(False, words)]):
       return tf.identity(path)
   return tf.data.Dataset.from_tensors(path).map(fail)

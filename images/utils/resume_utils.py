@@ -22,7 +22,7 @@ def newest_checkpoint(output_dir):
     named, file = checkpoint_utils.named_path(output_dir), os.path.join(output_dir, 'checkpoint')
     if named and tf.train.checkpoint_exists(named):
       raise ValueError(f'{file} names {named}, in another directory: copy its files to '
-                       f'{output_dir}, or remove {file} to begin anew')
+                       f'{output_dir}, or remove {file} to start a new run')
     return None, 0, 0, []
   try:
     reader = tf.train.load_checkpoint(path)
@@ -32,7 +32,7 @@ def newest_checkpoint(output_dir):
             [] if position is None else position_utils.from_matrix(position))
   except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
     remedy = _if_no_run(path, output_dir) or (
-        'Remove its files, then the same command goes on from the checkpoint before it')
+        'Remove its files, then the same command resumes from the one before')
     raise ValueError(f'{path} cannot be read: {error}. {remedy}') from error
 
 
@@ -54,8 +54,8 @@ def check_is_newest(checkpoint, output_dir):
   """
   newest = checkpoint_utils.newest_in(output_dir) if cluster_utils.is_chief() else checkpoint
   if newest != checkpoint:
-    raise RuntimeError(f'another run has just saved {newest}: start the same command again, which '
-                       'goes on from there')
+    raise RuntimeError(f'another run has just saved {newest}: start the same command again to '
+                       'resume from it')
 
 
 def name_checkpoint(checkpoint, output_dir):
@@ -69,7 +69,7 @@ def name_checkpoint(checkpoint, output_dir):
   named = checkpoint_utils.named_path(output_dir) or 'nothing'
   if checkpoint is None and tf.io.gfile.exists(path):
     tf.io.gfile.remove(path)
-    logging.warning('%s named %s: it is removed, as there is no checkpoint', path, named)
+    logging.warning('%s named %s, but there is no checkpoint: removed the file', path, named)
   if checkpoint is None or os.path.realpath(checkpoint) == os.path.realpath(named):
     return
   name = os.path.basename(checkpoint)
@@ -77,7 +77,7 @@ def name_checkpoint(checkpoint, output_dir):
   lines = [f'model_checkpoint_path: "{name}"\n']
   lines += [f'all_model_checkpoint_paths: "{each}"\n' for each in dict.fromkeys([*saved, name])]
   file_utils.write_text(path, ''.join(lines))
-  logging.warning('%s named %s; now it names %s beside it', path, named, name)
+  logging.warning('%s named %s; corrected it to %s, in the same directory', path, named, name)
 
 
 def check_resumable(checkpoint, output_dir):
@@ -97,8 +97,8 @@ def _if_no_run(checkpoint, output_dir):
   """Return what to do with `checkpoint` if `output_dir` is not the directory of a run; else ''."""
   if tf.io.gfile.exists(os.path.join(output_dir, RECORD)):
     return ''
-  return (f'{output_dir} is not the directory of a run, which has {RECORD}: to begin with its '
-          'weights, choose another --output_dir, and --task_type=finetune '
+  return (f'{output_dir} is not the directory of a run, as it has no {RECORD}: to start '
+          'from its weights, choose another --output_dir, and --task_type=finetune '
           f'--model_dir={output_dir} --ckpt_file_name={os.path.basename(checkpoint)} '
           '--restore_moving_averages.')
 

@@ -102,7 +102,7 @@ class RollCall:
     furthest = max((come for come, _ in states.values()), default=None)
     behind = [rank for rank, (come, _) in sorted(states.items()) if come < furthest]
     found = {'does not answer': silent,
-             'waits for images or has not begun the step that others are in': behind}
+             'waits for images or has not begun the step that the others are in': behind}
     return '; '.join(f'{self._names(ranks)} {what}' for what, ranks in found.items() if ranks)
 
   def _names(self, ranks):

@@ -71,11 +71,11 @@ def owned(output_dir):
     try:
       fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-      raise RuntimeError(f'another run is writing to --output_dir={output_dir}: wait for its end, '
-                         'or choose another directory') from error
+      raise RuntimeError(f'another run is writing to --output_dir={output_dir}: wait until it '
+                         'ends, or choose another directory') from error
     except OSError as error:  # Some network file systems have no locks.
-      logging.warning('--output_dir=%s cannot be locked (%s): see to it that no other run writes '
-                      'there', output_dir, error.strerror)
+      logging.warning('--output_dir=%s cannot be locked (%s): make sure that no other run '
+                      'writes there', output_dir, error.strerror)
     else:
       for path in pathlib.Path(output_dir).glob('model.ckpt-*.tempstate*'):
         path.unlink()
@@ -135,16 +135,16 @@ def warn_of_changes(directory, flag_values, *, ranks=None, files=None):
       record = json.load(file)
     recorded = record['flags']
   except (ValueError, KeyError, TypeError):
-    logging.warning('%s is damaged: what is not as in the run so far cannot be told', path)
+    logging.warning('%s is damaged: cannot tell what has changed since the run began', path)
     return
   values = json.loads(json.dumps(flag_values))
   changed = [f'--{name} is {value!r}, was {recorded[name]!r}' for name, value in values.items()
              if name in recorded and recorded[name] != value]
   if ranks not in (None, record.get('ranks')):
-    changed.append(f'{ranks} ranks, were {record.get("ranks")}: the global batch and the '
-                   'steps of an epoch change with it')
+    changed.append(f'{ranks} ranks, were {record.get("ranks")}: this changes the global batch and '
+                   'the number of steps per epoch')
   if files is not None and _by_name(files) != _by_name(record.get('files', {})):
-    changed.append('the training files are others, or have other numbers of records: in this epoch '
-                   'some come twice and some not at all')
+    changed.append('the training files or their numbers of records differ: in this epoch some '
+                   'records are read twice and some not at all')
   if changed:
-    logging.warning('not as in the run so far, %s: %s', path, '; '.join(changed))
+    logging.warning('changed since %s was written: %s', path, '; '.join(changed))

@@ -51,11 +51,11 @@ class _FiniteListener(tf.train.CheckpointSaverListener):
     if self._from_the_start is None:  # The first save is of what the run begins with.
       self._from_the_start = set(wrong)
       if wrong:
-        logging.warning('the run begins with numbers that are not finite in %s', _in_words(wrong))
+        logging.warning('the run begins with values that are not finite in %s', _in_words(wrong))
     ruined = [name for name in wrong if name not in self._from_the_start]
     if ruined:
       raise TrainingError(
-          f'step {global_step_value}: {_in_words(ruined)} not finite after the update, and not '
+          f'step {global_step_value}: the update made {_in_words(ruined)} not finite, and was not '
           f'saved; {last_checkpoint(self._output_dir)}. Lower --learning_rate, or set '
           '--max_gradient_norm.')
 
@@ -66,4 +66,4 @@ def _are_finite(*values):
 
 def _in_words(names):
   more = len(names) - 1
-  return names[0] + (f' and {more} more variables' if more else '')
+  return names[0] + (f' and {more} more variable{"s" * (more > 1)}' if more else '')

@@ -108,9 +108,9 @@ class _Watch:
     self._ending = self._moved
     try:
       late = self._roll_call.late(states) or (
-          'all ranks wait within the same step, for images or others' if self._roll_call.places
-          else 'other ranks have not come to the start')
-      logging.error('rank %d on %s: nothing has moved %s: %s; %s', self._rank,
+          'all ranks wait within the same step, for images or for each other'
+          if self._roll_call.places else 'other ranks have not started')
+      logging.error('rank %d on %s: no progress %s: %s; %s', self._rank,
                     self._roll_call.place.host, reason, late, self._described())
       sys.stderr.flush()
       time.sleep(_LINGER_SECS)
@@ -118,18 +118,18 @@ class _Watch:
       if self._ending == self._moved:
         os._exit(EXIT_STALLED)
       else:
-        logging.warning('rank %d on %s moves again, and goes on', self._rank,
+        logging.warning('rank %d on %s makes progress again, and continues', self._rank,
                         self._roll_call.place.host)
 
   def _described(self):
     """Return what describe() says, or why it says nothing: no error may hide the stall."""
-    words = ['what is saved could not be looked at (no answer)']
+    words = ['cannot tell what is saved (no answer)']
 
     def look():
       try:
         words.append(self.describe())
       except Exception as error:
-        words.append(f'what is saved could not be looked at ({error!r})')
+        words.append(f'cannot tell what is saved ({error!r})')
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
@@ -164,7 +164,7 @@ def watch_exit():
 
 
 @contextlib.contextmanager
-def watched(describe=lambda: 'the same command goes on from the newest checkpoint, if any'):
+def watched(describe=lambda: 'the same command resumes from the newest checkpoint, if any'):
   """Watch the code in the context, which all ranks enter and leave at the same places.
 
   Leaving it by an exception does not count as a milestone.

@@ -26,7 +26,7 @@ if platform.machine() == 'x86_64':
   os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
 
 
-def _for_processors_too(options):
+def _for_cpus_too(options):
   """Return `options` of XLA with one that lets it compile for a CPU if a session asks for XLA.
 
   Options that already turn that on or off, or name a file with options, are left as they are.
@@ -38,7 +38,7 @@ def _for_processors_too(options):
 
 
 # TensorFlow reads this when it first looks for devices, which is before main().
-os.environ['TF_XLA_FLAGS'] = _for_processors_too(os.environ.get('TF_XLA_FLAGS', ''))
+os.environ['TF_XLA_FLAGS'] = _for_cpus_too(os.environ.get('TF_XLA_FLAGS', ''))
 
 # TensorFlow looks up the layers that TF-Slim is built on under this name, where
 # the tf_keras wheel used to keep them; it now keeps them in tf_keras.src.

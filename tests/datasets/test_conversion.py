@@ -96,7 +96,7 @@ def test_converting_again_replaces_and_leaves_no_old_shards(photos, tmp_path, ca
   convert_photos(photos, tmp_path / 'b', num_shards=2)
   assert 'earlier conversion' not in capsys.readouterr().err
   convert_photos(photos, tmp_path / 'a', num_shards=2)
-  assert 'holds an earlier conversion, to be replaced' in capsys.readouterr().err
+  assert 'holds an earlier conversion, which is replaced' in capsys.readouterr().err
   assert make_data.folder_bytes(tmp_path / 'a') == make_data.folder_bytes(tmp_path / 'b')
 
 
@@ -190,7 +190,7 @@ def test_remote_folders_are_not_written(photos):
 def test_a_folder_that_cannot_be_made(photos, tmp_path, inside):
   file = tmp_path / 'file'
   file.write_text('')
-  with pytest.raises(ConversionError, match=r'--dataset_dir=\S+ cannot be made \(.*\): choose'):
+  with pytest.raises(ConversionError, match=r'--dataset_dir=\S+ cannot be created \(.*\): choose'):
     convert_photos(photos, file / inside)
 
 

@@ -147,15 +147,15 @@ def test_the_files_of_an_interrupted_conversion_are_an_error(tmp_path, parts, ca
   names = [f'image_folder_train_{k:05}-of-{n:05}.tfrecord' for k, n in sorted(parts)]
   make_data.write_dataset(tmp_path, 'image_folder', {name: [0, 1] for name in names},
                           classes=['a', 'b'])
-  with pytest.raises(ValueError, match=f'not the files of one whole conversion: {", ".join(names)} '
-                                       f'in {tmp_path}; convert the data set again, or name the '
-                                       'files with --train_files'):
+  with pytest.raises(ValueError, match=(
+      f'not the files of one complete conversion: {", ".join(names)} in {tmp_path}; convert the '
+      'data set again, or name the files with --train_files')):
     dataset_factory.get_data_sources('image_folder', str(tmp_path))
   assert caplog.messages == []
   assert sources(str(tmp_path), ','.join(names), dataset='image_folder')[0] == names
   assert caplog.messages == []
   assert sources(str(tmp_path), '*-of-*', dataset='image_folder') == (names, [2] * len(names))
-  assert [text.startswith('--train_files: not the files of one whole conversion: ')
+  assert [text.startswith('--train_files: not the files of one complete conversion: ')
           for text in caplog.messages] == [True]
 
 
@@ -170,8 +170,8 @@ def test_only_what_patterns_have_found_is_looked_at(tmp_path, caplog):
   assert caplog.messages == []
   assert sources(str(tmp_path), 'a/*,b/z-*')[0] == [names[1], names[0], names[4]]
   assert caplog.messages == [
-      f'--train_files: not the files of one whole conversion: z-0-of-2 in {tmp_path}/b; are some '
-      'missing, or left over from an earlier one?']
+      f'--train_files: not the files of one complete conversion: z-0-of-2 in {tmp_path}/b; are '
+      'some missing, or left over from an earlier conversion?']
 
 
 def test_the_files_of_a_whole_conversion(tmp_path, caplog):

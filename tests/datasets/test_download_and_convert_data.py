@@ -84,7 +84,7 @@ class Values(types.SimpleNamespace):
 
 
 @pytest.mark.parametrize(('files', 'holds'), [
-    ([], 'no whole conversion'), (['manifest.json'], 'the earlier conversion')])
+    ([], 'no complete conversion'), (['manifest.json'], 'the earlier conversion')])
 def test_an_interruption_tells_what_is_there(tmp_path, monkeypatch, capsys, files, holds):
   def convert(*_, **__):
     raise KeyboardInterrupt

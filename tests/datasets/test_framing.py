@@ -43,7 +43,7 @@ def test_an_empty_file_has_no_records(tmp_path):
 
 @pytest.mark.parametrize(('size', 'message'), [
     (45, r'record 2 \(from 0\) at byte 42 is corrupt: the file ends within its header'),
-    (100, r'record 2 \(from 0\) at byte 42 is corrupt: the file ends 258 bytes too early'),
+    (100, r'record 2 \(from 0\) at byte 42 is corrupt: the file is 258 bytes too short'),
     (30, r'record 1 \(from 0\) at byte 26 is corrupt: the file ends within its header'),
 ])
 def test_truncation_is_found(path, size, message):
@@ -73,7 +73,7 @@ def test_a_huge_length_with_a_right_checksum_is_found(tmp_path):
   path = tmp_path / 'c'
   length = struct.pack('<Q', 1 << 60)
   path.write_bytes(length + struct.pack('<I', framing.masked_crc32c(length)))
-  with pytest.raises(framing.CorruptRecordError, match='too early'):
+  with pytest.raises(framing.CorruptRecordError, match='bytes too short'):
     framing.count_records(str(path))
 
 

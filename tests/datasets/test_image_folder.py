@@ -75,7 +75,7 @@ def test_strays_are_reported(read, capsys):
   read('train/a/1', 'train/b/1', 'train/readme.txt', 'notes/x/y', 'todo')
   assert capsys.readouterr().err == (
       "left out: 3 files outside of the class folders, such as 'notes/x/y'\n"
-      'no test part: --validation_fraction=0.1 would hold a tenth of every class out\n')
+      'no test part: --validation_fraction=0.1 would hold out a tenth of every class\n')
 
 
 LONE = "only one class, 'photos': a network that always names it is right on every photo"
@@ -98,7 +98,7 @@ def test_a_source_dir_that_is_too_high_is_reported(read, capsys, names, lines):
 def test_too_few_photos_to_hold_one_out_are_reported(read, capsys, names, fraction):
   assert read(*names, validation_fraction=fraction).test.images == []
   assert capsys.readouterr().err == (
-      f'no test part: no class has photos enough for --validation_fraction={fraction}; raise it, '
+      f'no test part: no class has enough photos for --validation_fraction={fraction}; raise it, '
       'or add photos: each class keeps one\n')
 
 

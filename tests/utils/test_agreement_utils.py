@@ -29,7 +29,7 @@ def check_on_ranks(monkeypatch, *facts_of_ranks):
 
 def test_what_differs_is_told_with_the_ranks(monkeypatch):
   with pytest.raises(ValueError, match=re.escape(
-      'the ranks do not have the same flags, which all of them must: '
+      'the ranks must have the same flags, but differ: '
       '--more: missing on rank 0, 2, null on rank 1; --seed: 1 on rank 0, 1, 2 on rank 2') + '$'):
     check_on_ranks(monkeypatch, {'--seed': 1, '--x': 0}, {'--seed': 1, '--x': 0, '--more': None},
                    {'--seed': 2, '--x': 0})

@@ -119,7 +119,7 @@ def test_a_checkpoint_of_another_dtype_is_an_error(tmp_path, dtype):
   with tf.Graph().as_default():
     variables = [tf.get_variable(name, [1]) for name in 'vw']
     with pytest.raises(ValueError, match=rf'{path} holds 2 variables in other dtypes: v is '
-                                         rf'{dtype.__name__} in it, float32 here\. Save it'):
+                                         rf'{dtype.__name__} in it, float32 here\. Save it again'):
       checkpoint_utils.check_loadable(variables, path)
 
 
@@ -127,7 +127,8 @@ def test_a_damaged_checkpoint_is_an_error(tmp_path):
   path = save(tmp_path, 'model.ckpt', w=np.ones(1000))
   with open(path + '.index', 'r+b') as file:
     file.truncate(10)
-  with pytest.raises(ValueError, match=r'model\.ckpt is no whole TensorFlow checkpoint .*: copy '):
+  with pytest.raises(
+      ValueError, match=r'model\.ckpt is not a complete TensorFlow checkpoint .*: copy all of '):
     checkpoint_utils.checkpoint_shapes(path)
 
 
@@ -140,7 +141,7 @@ def test_a_checkpoint_that_fits(tmp_path):
   with tf.Graph().as_default():
     found = variables()
     checkpoint_utils.check_loadable(found, path)
-    with pytest.raises(ValueError, match='does not fit the network: more is in it, and not here. '):
+    with pytest.raises(ValueError, match='does not fit the network: more is in it, but not here. '):
       checkpoint_utils.check_loadable(found, path, exact=True)
 
 
@@ -190,12 +191,13 @@ def test_what_is_packed_has_to_be_unpacked(tmp_path):
   """As a published vgg_16_2016_08_28.tar.gz."""
   path = tmp_path / 'vgg_16.tar.gz'
   path.write_bytes(b'\x1f\x8b')
-  with pytest.raises(ValueError, match=r'/vgg_16\.tar\.gz is packed: unpack it, and name the '):
+  with pytest.raises(ValueError, match=r'/vgg_16\.tar\.gz is an archive: unpack it, and name '):
     checkpoint_utils.checkpoint_shapes(str(path))
 
 
 def test_a_network_for_grey_images():
-  assert 'made for grey images' in checkpoint_utils.shape_hint([5, 5, 1, 32], [5, 5, 3, 32])
+  assert 'trained on greyscale images' in checkpoint_utils.shape_hint(
+      [5, 5, 1, 32], [5, 5, 3, 32])
   assert checkpoint_utils.shape_hint([5, 5, 1, 32], [5, 5, 4, 32]) == ''
 
 

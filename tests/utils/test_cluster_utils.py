@@ -30,7 +30,7 @@ def test_its_collectives_are_identities():
 def test_paisoar_without_horovod_is_an_error_with_both_remedies(monkeypatch):
   monkeypatch.setitem(sys.modules, 'horovod', None)
   monkeypatch.delitem(sys.modules, 'horovod.tensorflow', raising=False)
-  with pytest.raises(ImportError, match=r'enable_paisoar=True trains through Horovod') as error:
+  with pytest.raises(ImportError, match='--enable_paisoar=True needs Horovod, ') as error:
     cluster_utils.init(enable_paisoar=True)
   assert "(pip install 'setuptools<70' wheel 'cmake<4' && HOROVOD_WITH" in str(error.value)
   assert 'pip install --no-build-isolation horovod==0.28.1)' in str(error.value)
@@ -64,7 +64,7 @@ def test_horovod_on_processors(monkeypatch, environment, added):
   """A small buffer with Open MPI on one host only; what the user has set stays."""
   seen = dict(environment)
   monkeypatch.setattr(os, 'environ', seen)
-  cluster_utils._suit_processors()
+  cluster_utils._tune_for_cpus()
   assert seen == {**environment, **added}
 
 
@@ -75,8 +75,8 @@ def test_ranks_that_do_not_find_each_other(monkeypatch, caplog, variable):
     monkeypatch.delenv(name, raising=False)
   cluster_utils._check_size(True)
   monkeypatch.setenv(variable, '2')
-  with pytest.raises(ValueError, match='2 ranks were launched, but Horovod finds 1, .* launch with '
-                     'horovodrun --gloo, or .*--enable_paisoar=False'):
+  with pytest.raises(ValueError, match='2 ranks were launched, but Horovod finds 1, .* train '
+                     'alone: launch with horovodrun --gloo, or .*--enable_paisoar=False'):
     cluster_utils._check_size(True)
   assert not caplog.messages
   cluster_utils._check_size(False)
@@ -126,13 +126,15 @@ def test_gpus_that_tensorflow_cannot_use(monkeypatch, caplog, tmp_path, seen, li
 
 def test_more_ranks_than_gpus(monkeypatch):
   share_gpus(monkeypatch, 2, 3)
-  with pytest.raises(ValueError, match='3 ranks on here, which has 2 GPUs: start one for each'):
+  with pytest.raises(ValueError, match='3 ranks on here, which has 2 GPUs: start one rank per GPU'):
     cluster_utils._check_gpus()
 
 
 @pytest.mark.parametrize(('cores_of_ranks', 'cores', 'warned'), [
-    ([{0, 1}, {2, 3}], 4, '1 of its share of 2'), ([{0}, {1}], 64, '1 of its share of 32'),
-    ([{*range(8)}, {*range(8)}, {*range(8, 16)}, {*range(8, 16)}], 16, '2 of its share of 4'),
+    ([{0, 1}, {2, 3}], 4, '1 instead of its share of 2'),
+    ([{0}, {1}], 64, '1 instead of its share of 32'),
+    ([{*range(8)}, {*range(8)}, {*range(8, 16)}, {*range(8, 16)}], 16,
+     '2 instead of its share of 4'),
     ([{0}, {1}], 2, None), ([{0, 1, 2, 3}] * 2, 4, None), ([{0, 1, 2, 3}] * 2, 8, None)])
 def test_ranks_that_are_bound_to_cores(monkeypatch, caplog, cores_of_ranks, cores, warned):
   """Not if it costs no core, nor where all have the same, which a user may have chosen."""
@@ -146,7 +148,7 @@ def test_ranks_that_are_bound_to_cores(monkeypatch, caplog, cores_of_ranks, core
   monkeypatch.setattr(cluster_utils, 'local_rank', lambda: 1)
   cluster_utils._check_cores()  # Once on a host is enough.
   assert caplog.messages == ([] if warned is None else [
-      f'the ranks on here are bound to cores, which leaves each {warned}: start them unbound '
+      f'the ranks on here are bound to cores, so that each has {warned}: start them unbound '
       '(mpirun -bind-to none, srun --cpu-bind=none)'])
 
 

@@ -260,7 +260,7 @@ def test_a_file_that_has_become_shorter_is_an_error(tmp_path, left):
     make_data.write_records(path, map(record, range(left)))
 
   with pytest.raises(tf.errors.InvalidArgumentError,
-                     match=rf'{path}\] \[has fewer than\] \[30\] \[records, and had as many'):
+                     match=rf'{path}\] \[has fewer than\] \[30\] \[records now: restore it'):
     read(tmp_path, [30], 100, between=shorten)
 
 
@@ -394,7 +394,7 @@ def test_what_is_read_is_progress(tmp_path, monkeypatch, counts):
   """After a resume much may have to be read before the first batch, all of it of one file."""
   moves = []
   monkeypatch.setattr(stall_utils, 'heartbeat', lambda: moves.append('two records'))
-  monkeypatch.setattr(record_utils, '_TOLD', 2)
+  monkeypatch.setattr(record_utils, '_RECORDS_PER_HEARTBEAT', 2)
   write(tmp_path, counts)
   read(tmp_path, counts, 1, position=[[4]], shuffle_buffer_size=1)
   assert len(moves) >= 4

@@ -77,7 +77,7 @@ device_utils.set_up(0, 2)
 def test_what_is_computed_on_import_comes_too_soon():
   done = subprocess.run([sys.executable, '-c', LATE], cwd=launch.ROOT, capture_output=True,
                         text=True, check=False)
-  assert re.search('RuntimeError: too late .*Intra op parallelism.*: a module has made TensorFlow '
+  assert re.search('RuntimeError: too late .*Intra op parallelism.*: a module made TensorFlow '
                    'compute something while it was imported', done.stderr)
 
 

@@ -61,7 +61,8 @@ def test_other_ranks_do_not_wait_until_all_files_are_read(tmp_path, monkeypatch,
   monkeypatch.setattr(error_utils, '_SEARCH_SECS', 0)
   with pytest.raises(TrainingError, match='^a file cannot be read: truncated record') as error:
     read_all(paths, tmp_path)
-  _, *words = shlex.split(re.search('python -c .*', str(error.value))[0])
+  _, *words = shlex.split(re.search(
+      r'\. To find it \(this takes long\), run: (python -c .*)', str(error.value))[1])
   done = subprocess.run([sys.executable, *words], cwd=launch.ROOT, text=True,
                         stdout=subprocess.PIPE, check=True)
   assert done.stdout.startswith(f'{paths[-1]}: record 4 ')
@@ -115,7 +116,7 @@ def test_a_directory_that_can_no_longer_be_written(tmp_path, kind, message, word
   with pytest.raises(TrainingError) as error, error_utils.explained([], str(tmp_path)):
     raise kind(message.format(tmp_path))
   assert str(error.value).startswith(words.format(tmp_path))
-  assert re.search('; no checkpoint was written yet. (Free space|Mend that) and start the same '
+  assert re.search('; no checkpoint was written yet. (Free space|Fix that) and start the same '
                    f'command with --output_dir={tmp_path} again$', str(error.value))
 
 
@@ -132,8 +133,8 @@ def test_a_checkpoint_that_cannot_be_read(tmp_path, folder, own, known):
       session.run(value, {name: path})
   assert str(error.value).startswith(f'the checkpoint {path} cannot be read: ')
   assert str(error.value).endswith(
-      f'all files of it, or remove them ({path}.*), then the same command goes on from the one '
-      'before' if own else '. Copy it again, all files of it')
+      f'. Copy all of its files again, or remove them ({path}.*), then the same command resumes '
+      'from the one before' if own else '. Copy all of its files again')
 
 
 @pytest.mark.parametrize(('output_dir', 'message', 'is_its_own'), [
@@ -158,7 +159,7 @@ def test_too_many_open_files():
   """Which TensorFlow takes for a lack of memory."""
   with pytest.raises(TrainingError) as error, error_utils.explained([], '/runs'):
     raise tf.errors.ResourceExhaustedError(None, None, '/data/a.tfrecord; Too many open files')
-  assert str(error.value) == ('/data/a.tfrecord; Too many open files. Raise their number (ulimit '
+  assert str(error.value) == ('/data/a.tfrecord; Too many open files. Raise the limit (ulimit '
                               '-n 65536), then start the same command again')
 
 
@@ -171,9 +172,10 @@ def test_other_runtime_errors_pass(tmp_path):
 
 def test_a_record_that_is_no_example(tmp_path):
   paths = [make_data.write_records(tmp_path / 'a', [b'not an example'])]
-  with pytest.raises(TrainingError, match='a record is no tf.train.Example in one of') as error:
+  with pytest.raises(TrainingError, match='Example: .*; convert the data set again$') as error:
     read_all(paths, tmp_path, tfrecord.parse_example)
-  assert paths[0] in str(error.value)
+  assert str(error.value).startswith(f"a record in one of ['{paths[0]}'] is not a "
+                                     'tf.train.Example: ')
 
 
 def test_a_label_of_another_type(tmp_path):
@@ -181,9 +183,10 @@ def test_a_label_of_another_type(tmp_path):
   example.features.feature['image/encoded'].bytes_list.value.append(b'x')
   example.features.feature['image/class/label'].float_list.value.append(1.0)
   paths = [make_data.write_records(tmp_path / 'a', [example.SerializeToString()])]
-  with pytest.raises(TrainingError, match='of another type, .*Labels have to be int64') as error:
+  with pytest.raises(TrainingError, match='type: .*Labels have to be int64 and images by') as error:
     read_all(paths, tmp_path, tfrecord.parse_example)
-  assert f"['{paths[0]}']: Key: image/class/label." in str(error.value)
+  assert str(error.value).startswith(f"a record in one of ['{paths[0]}'] has a feature of the "
+                                     'wrong type: Key: image/class/label.')
 
 
 @pytest.mark.parametrize('message', [
@@ -194,8 +197,8 @@ def test_the_end_of_another_rank_whoever_notices_it(tmp_path, message):
   with pytest.raises(TrainingError) as error, error_utils.explained([], str(tmp_path)):
     raise tf.errors.UnknownError(None, None, message)
   assert str(error.value) == (
-      'another rank has ended, for a reason that stands in its own output; no checkpoint was '
-      f'written yet. The same command with --output_dir={tmp_path} resumes the run')
+      'another rank has ended; its own output gives the reason; no checkpoint was written '
+      f'yet. The same command with --output_dir={tmp_path} resumes the run')
 
 
 def test_other_errors_pass():
@@ -210,7 +213,7 @@ def test_the_last_checkpoint(tmp_path):
     session.run(tf.global_variables_initializer())
     tf.train.Saver().save(session, str(tmp_path / 'model.ckpt'), global_step=3)
   assert error_utils.last_checkpoint(str(tmp_path)) == (
-      f'the newest checkpoint, {tmp_path}/model.ckpt-3, is whole')
+      f'the newest checkpoint, {tmp_path}/model.ckpt-3, is complete')
   assert error_utils.last_checkpoint(str(tmp_path), bad_step=3) == (
-      f'the newest checkpoint, {tmp_path}/model.ckpt-3, holds the weights that led to it, and '
-      'there is none before it')
+      f'the newest checkpoint, {tmp_path}/model.ckpt-3, holds the weights that failed, and '
+      'there is no earlier one')

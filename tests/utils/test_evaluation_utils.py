@@ -95,7 +95,7 @@ def test_logits_that_are_not_finite_are_counted(checkpoint, tmp_path, caplog):
   result = evaluate(checkpoint, images=images, good=np.arange(50) != 20)
   assert (result['images'], result['not_finite']) == (49, 2)
   evaluation_utils.report({**result, 'compute': 'float32'}, str(tmp_path))
-  assert 'to 2 of the images is not finite, which counts as wrong' in caplog.text
+  assert 'output for 2 of the images is not finite; these count as wrong' in caplog.text
 
 
 def test_no_image_at_all_is_an_error(checkpoint):
@@ -144,7 +144,7 @@ def test_each_batch_is_progress(checkpoint, monkeypatch):
   moves = []
   monkeypatch.setattr(stall_utils, 'heartbeat', lambda: moves.append(stall_utils._watch.describe()))
   evaluate(checkpoint)
-  assert moves == ['the same command evaluates anew'] * 7  # 50 images in batches of 8.
+  assert moves == ['the same command repeats the evaluation'] * 7  # 50 images in batches of 8.
   assert stall_utils._watch.describe is None
 
 

@@ -222,13 +222,13 @@ def test_a_loss_that_is_not_finite_ends_the_run_unsaved(tmp_path):
   with pytest.raises(TrainingError) as error:
     run(tmp_path, poison=3, save_every=2)
   assert str(error.value) == (
-      f'step 4: the loss is nan; the newest checkpoint, {tmp_path}/model.ckpt-2, is whole. '
+      f'step 4: the loss is nan; the newest checkpoint, {tmp_path}/model.ckpt-2, is complete. '
       'Lower --learning_rate, set --max_gradient_norm, or look at the data.')
 
 
 def test_the_guard_comes_before_the_hook_that_saves(tmp_path):
   """Step 4 would be saved, as its gradient is finite."""
-  with pytest.raises(TrainingError, match='step 4: the loss is inf; .*/model.ckpt-2, is whole'):
+  with pytest.raises(TrainingError, match='step 4: the loss is inf; .*/model.ckpt-2, is complete'):
     run(tmp_path, poison_loss=3, save_every=2)
   assert tf.train.latest_checkpoint(str(tmp_path)) == f'{tmp_path}/model.ckpt-2'
 
@@ -241,8 +241,8 @@ def test_a_checkpoint_with_the_weights_that_fail_is_not_to_be_gone_on_from(tmp_p
     run(tmp_path, save_every=1, **poison)
   assert re.sub('(nan|inf);', 'x;', str(error.value)) == (
       f'step 3: the loss is x; the newest checkpoint, {tmp_path}/model.ckpt-2, holds the weights '
-      f'that led to it: remove its files ({tmp_path}/model.ckpt-2.*), then the same command goes '
-      'on from the one before, model.ckpt-1. Lower --learning_rate, set --max_gradient_norm, or '
+      f'that failed: remove its files ({tmp_path}/model.ckpt-2.*), then the same command resumes '
+      'from the one before, model.ckpt-1. Lower --learning_rate, set --max_gradient_norm, or '
       'look at the data.')
 
 
@@ -325,7 +325,7 @@ def test_no_timelines_by_default(tmp_path):
 
 
 def test_a_rank_that_is_not_there_writes_no_timelines(tmp_path):
-  with pytest.raises(ValueError, match=r'--profile_at_task=1 is no rank .* in \[0, 1\)'):
+  with pytest.raises(ValueError, match=r'--profile_at_task=1 is not a rank .* in \[0, 1\)'):
     run(tmp_path, profile_every=2, profile_at=1)
 
 

@@ -144,7 +144,7 @@ def test_a_file_that_is_no_image_is_left_out(checkpoint, photos, tmp_path):
                                                           checkpoint=checkpoint)]
   assert found == [f'{tmp_path}/a.png', f'{tmp_path}/b.png']
   inference_utils.check_complete(found, found)
-  with pytest.raises(ValueError, match=rf'1 of 3 cannot be decoded, .*: {tmp_path}/aa\.png$'):
+  with pytest.raises(ValueError, match=rf'1 of 3 cannot be used, .*: {tmp_path}/aa\.png$'):
     inference_utils.check_complete(paths, found)
 
 
@@ -169,7 +169,8 @@ def test_probabilities_that_are_not_finite_are_an_error(checkpoint, photos, tmp_
     logits = network(tf.where(images > DARK / 255, images * np.nan, images))
     found = inference_utils.classify(batch, logits, checkpoint=checkpoint)
     assert next(found)[0] == f'{tmp_path}/a.png'
-    with pytest.raises(ValueError, match=rf'{tmp_path}/b\.png is not finite: .* in {checkpoint}'):
+    with pytest.raises(
+        ValueError, match=rf'output for {tmp_path}/b\.png is not finite: .* in {checkpoint}'):
       next(found)
 
 
@@ -200,7 +201,7 @@ def test_no_pattern_and_a_pattern_without_files_are_errors(tmp_path):
   for patterns in (None, '', ' ,'):
     with pytest.raises(ValueError, match='--predict_files is needed'):
       inference_utils.find_images(patterns)
-  with pytest.raises(FileNotFoundError, match="matches 'cat'; where a name has a comma, write "):
+  with pytest.raises(FileNotFoundError, match="matches 'cat'; if a name contains a comma, write "):
     inference_utils.find_images('cat, dog.jpg')
   with pytest.raises(FileNotFoundError, match=r"no file matches '.*\.jpg'$"):
     inference_utils.find_images(str(tmp_path / '*.jpg'))

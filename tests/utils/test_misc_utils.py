@@ -105,7 +105,7 @@ def test_loading_moving_averages(tmp_path):
 def test_nothing_that_matches_is_an_error(tmp_path):
   path = save(tmp_path, 'net.ckpt', **{'other/weights': [1]})
   with pytest.raises(ValueError, match=r"nothing in .*/net\.ckpt, which holds \['other/weights'\]"
-                                       r'[^$]*is --model_name the net of the checkpoint\?'):
+                                       r'[^$]*is --model_name the network of the checkpoint\?'):
     misc_utils.load_checkpoint(network(), path)
 
 
@@ -113,7 +113,7 @@ def test_a_choice_of_what_is_not_there_is_an_error(tmp_path, monkeypatch):
   path = save(tmp_path, 'net.ckpt', **CHECKPOINT)
   monkeypatch.setattr(misc_utils, 'get_assigment_map_from_checkpoint', lambda variables, *_: (
       {'net/': variables[0]}, {}))
-  with pytest.raises(ValueError, match=r"names \['net/'\], .* has not: .*not of scopes"):
+  with pytest.raises(ValueError, match=r"names \['net/'\], .* does not have: .*not of scopes"):
     misc_utils.load_checkpoint(network(), path)
 
 

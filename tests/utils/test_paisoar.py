@@ -94,7 +94,7 @@ def test_the_loss_is_not_scaled():
 
 def test_a_loss_for_each_image_is_an_error():
   opt = paisoar.ReplicatedVarsOptimizer(tf.train.GradientDescentOptimizer(RATE))
-  with pytest.raises(ValueError, match=r'loss of shape \(2,\), and has to return a scalar'):
+  with pytest.raises(ValueError, match=r'loss of shape \(2,\), but has to return a scalar'):
     opt.compute_loss(lambda: tf.constant([1.0, 2.0]))
 
 

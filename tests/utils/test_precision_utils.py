@@ -37,8 +37,8 @@ def test_the_dtype(monkeypatch, use_fp16, half_dtype, has_gpu, cpu_flags, expect
 
 
 @pytest.mark.parametrize(('cpu_flags', 'reason'), [
-    ({'avx2'}, 'processor has no half-precision instructions'),
-    (WITHOUT_AMX, 'processor multiplies bfloat16 at half the speed of float32')])
+    ({'avx2'}, 'this CPU has no half-precision instructions; computing in float32'),
+    (WITHOUT_AMX, 'this CPU multiplies bfloat16 at half the speed of float32')])
 def test_float32_instead_of_half_precision_comes_with_a_warning(monkeypatch, cpu_flags, reason,
                                                                 caplog):
   monkeypatch.setattr(device_utils, 'cpu_flags', lambda: cpu_flags)

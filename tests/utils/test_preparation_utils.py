@@ -54,13 +54,13 @@ def test_records_that_a_parse_fn_without_features_refuses_are_skipped():
 
 
 @pytest.mark.parametrize(('image', 'label', 'message'), [
-    (lambda: tf.zeros([4, 7, 3]), 0, r'gives images of shape \(4, 7, 3\), not \[4, 4, channels\] '
+    (lambda: tf.zeros([4, 7, 3]), 0, r'returns images of shape \(4, 7, 3\), not \[4, 4, channels\] '
      r'\(--preprocessing_name\)'),
-    (lambda: tf.image.decode_png(''), 0, r'gives images of shape \(None, None, None\), .* decode '
-     r'with channels=3, resize, or tell it by set_shape\(\)'),
-    (lambda: tf.placeholder_with_default(0, None), 0, r'gives images of shape <unknown>'),
-    (lambda: tf.zeros([4, 4, 3]), [0], r'labels of shape \(1,\), and has to give scalars: .* with '
-     r'tf.FixedLenFeature\(\(\), tf.int64\)')])
+    (lambda: tf.image.decode_png(''), 0, r'returns images of shape \(None, None, None\), .* decode '
+     r'with channels=3, resize, or set it with set_shape\(\)'),
+    (lambda: tf.placeholder_with_default(0, None), 0, r'returns images of shape <unknown>'),
+    (lambda: tf.zeros([4, 4, 3]), [0], r'returns labels of shape \(1,\), but has to return '
+     r'scalars: .* with tf.FixedLenFeature\(\(\), tf.int64\)')])
 def test_shapes_that_are_an_error(image, label, message):
   prepare = preparation_utils.preparer(
       lambda record: (record, tf.constant(label, tf.int64)), lambda *_, **__: image(), image_size=4,

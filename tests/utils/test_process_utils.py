@@ -87,7 +87,7 @@ def end(handler, wait):
 def test_sigterm_ends_a_process_that_hangs_in_a_function_of_c():
   code, output = end('', FOR_EVER)
   assert code == process_utils.EXIT_STOPPED
-  assert 'rank 0 got SIGTERM while it does not train: nothing is to be saved' in output
+  assert 'rank 0 got SIGTERM while not training: there is nothing to save; run the' in output
 
 
 @pytest.mark.parametrize('lines', ['sys.stderr = None', 'os.close(2)', 'lose(2)', 'lose(1)'])

@@ -93,11 +93,11 @@ def test_a_metric_may_hide_its_shape():
 @pytest.mark.parametrize('name', ['loss', 'learning_rate', 'loss_scale'])
 def test_a_metric_has_a_name_of_its_own(name):
   with tf.Graph().as_default(), pytest.raises(
-      ValueError, match=rf"metrics\['{name}'\] has the name of a number that is logged already"):
+      ValueError, match=rf"metrics\['{name}'\] has a name that is already logged: choose another"):
     build(10, {name: 1.0})
 
 
 def test_a_metric_for_each_image_is_an_error():
   with tf.Graph().as_default(), pytest.raises(
-      ValueError, match=r"metrics\['top_5'\] has shape \(2,\), and has to be a scalar, such as"):
+      ValueError, match=r"metrics\['top_5'\] has shape \(2,\), but has to be a scalar, such as"):
     build(10, {'top_5': tf.constant([1.0, 0.0])})

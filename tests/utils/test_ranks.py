@@ -132,5 +132,5 @@ def test_each_record_of_uneven_files_is_taken_once_in_as_many_steps_of_each_rank
 def test_what_ranks_disagree_on_is_named_on_all(pair):
   for rank in pair:
     assert rank['disagreement'] == (
-        'the ranks do not have the same flags, which all of them must: '
+        'the ranks must have the same flags, but differ: '
         '--batch_size: 32 on rank 0, 16 on rank 1; --extra: "x" on rank 0, missing on rank 1')

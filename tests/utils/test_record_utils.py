@@ -43,12 +43,12 @@ def test_what_is_read_is_progress(paths, monkeypatch, first, times):
   """In one file too, of which a resume may have much to skip."""
   told = []
   monkeypatch.setattr(stall_utils, 'heartbeat', lambda: told.append(first))
-  monkeypatch.setattr(record_utils, '_TOLD', 4)
+  monkeypatch.setattr(record_utils, '_RECORDS_PER_HEARTBEAT', 4)
   read(paths[:1], [first], [20])
   assert len(told) == times + 1  # It asks for a path more than there are records.
 
 
 def test_a_file_that_has_become_shorter(paths):
   with pytest.raises(tf.errors.InvalidArgumentError,
-                     match=rf'{paths[1]}\] \[has fewer than\] \[21\] \[records, and had as many'):
+                     match=rf'{paths[1]}\] \[has fewer than\] \[21\] \[records now: restore it'):
     read(paths[1:2], [0], [21])

@@ -64,7 +64,7 @@ def test_the_newest_checkpoint_without_the_file_that_names_it(tmp_path, names, c
     assert [*state.all_model_checkpoint_paths] == [f'{tmp_path}/model.ckpt-9', path]
   named = f'{tmp_path}/other/model.ckpt-10' if names else 'nothing'
   assert [text for text in caplog.messages if '/checkpoint named' in text] == [
-      f'{tmp_path}/checkpoint named {named}; now it names model.ckpt-10 beside it']
+      f'{tmp_path}/checkpoint named {named}; corrected it to model.ckpt-10, in the same directory']
 
 
 def test_a_checkpoint_by_its_whole_path_is_the_same(tmp_path, monkeypatch, caplog):
@@ -96,7 +96,7 @@ def test_a_file_that_names_no_checkpoint_is_removed_where_there_is_none(tmp_path
     assert os.listdir(tmp_path) == []
   named = f'{tmp_path}/model.ckpt-7' if names else 'nothing'
   assert [text for text in caplog.messages if '/checkpoint named' in text] == [
-      f'{tmp_path}/checkpoint named {named}: it is removed, as there is no checkpoint']
+      f'{tmp_path}/checkpoint named {named}, but there is no checkpoint: removed the file']
 
 
 def test_a_checkpoint_in_another_directory_is_an_error(tmp_path):
@@ -104,8 +104,9 @@ def test_a_checkpoint_in_another_directory_is_an_error(tmp_path):
   (tmp_path / 'a').mkdir()
   path = save(tmp_path / 'a', step=7)
   (tmp_path / 'checkpoint').write_text('model_checkpoint_path: "a/model.ckpt-7"\n')
-  with pytest.raises(ValueError, match=f'{tmp_path}/checkpoint names {path}, in another directory: '
-                                       f'copy its files to {tmp_path}, or remove '):
+  with pytest.raises(ValueError, match=(
+      f'{tmp_path}/checkpoint names {path}, in another directory: copy its files to {tmp_path}, or '
+      f'remove {tmp_path}/checkpoint to start a new run')):
     resume_utils.resume_point(str(tmp_path))
 
 
@@ -117,7 +118,7 @@ def test_a_directory_that_is_no_run_is_not_gone_on_from(tmp_path):
     resume_utils.check_resumable(path, str(tmp_path))
     tf.get_variable('images_trained', [])
     with pytest.raises(ValueError, match=(
-        f'images_trained is not in it. {tmp_path} is not the directory of a run, which has '
+        f'images_trained is not in it. {tmp_path} is not the directory of a run, as it has no '
         rf'run.json: .* --task_type=finetune --model_dir={tmp_path} --ckpt_file_name=model.ckpt-7'
     )):
       resume_utils.check_resumable(path, str(tmp_path))
@@ -145,10 +146,11 @@ def test_images_are_counted_by_steps_and_not_by_runs_of_the_operation():
 def test_a_damaged_checkpoint_is_an_error(tmp_path):
   path = save(tmp_path, step=10)
   os.truncate(path + '.index', 10)
-  with pytest.raises(ValueError, match=f'{tmp_path} is not the directory of a run, .*=finetune '):
+  with pytest.raises(
+      ValueError, match=f'{tmp_path} is not the directory of a run, as .*=finetune '):
     resume_utils.resume_point(str(tmp_path))
   run_utils.write_record(str(tmp_path), {})
-  with pytest.raises(ValueError, match=r'model\.ckpt-10 cannot be read: .*Remove its files'):
+  with pytest.raises(ValueError, match=r'model\.ckpt-10 cannot be read: .*Remove its files, then'):
     resume_utils.resume_point(str(tmp_path))
 
 

@@ -117,7 +117,7 @@ def test_a_machine_that_has_never_answered_is_not_lost(meet, monkeypatch):
   assert not call.has_lost()
 
 
-BEHIND = 'waits for images or has not begun the step that others are in'
+BEHIND = 'waits for images or has not begun the step that the others are in'
 
 
 @pytest.mark.parametrize(('states', 'late'), [

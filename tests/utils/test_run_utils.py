@@ -105,8 +105,8 @@ def test_a_directory_without_locks_has_its_owner_warned(tmp_path, monkeypatch, c
   with run_utils.owned(str(tmp_path)):
     pass
   assert caplog.messages == [
-      f'--output_dir={tmp_path} cannot be locked (Function not implemented): see to it that no '
-      'other run writes there']
+      f'--output_dir={tmp_path} cannot be locked (Function not implemented): make sure that '
+      'no other run writes there']
 
 
 def test_what_an_interrupted_saving_has_left_is_removed(tmp_path):
@@ -148,10 +148,11 @@ def test_flags_that_are_not_those_of_the_run(tmp_path, monkeypatch, caplog):
   run_utils.warn_of_changes(str(tmp_path), flags, ranks=1)
   assert not caplog.messages
   run_utils.warn_of_changes(str(tmp_path), flags, ranks=3)
-  assert f'{tmp_path}/run.json: 3 ranks, were 1: the global batch and' in caplog.messages[0]
+  assert (f'{tmp_path}/run.json was written: 3 ranks, were 1: this changes the global batch and'
+          in caplog.messages[0])
   caplog.clear()
   run_utils.warn_of_changes(str(tmp_path), changed)
-  assert caplog.messages == [f'not as in the run so far, {tmp_path}/run.json: --seed is 2, was 1; '
+  assert caplog.messages == [f'changed since {tmp_path}/run.json was written: --seed is 2, was 1; '
                              "--preprocessing_name is None, was 'lenet'"]
 
 
@@ -160,12 +161,12 @@ def test_training_files_that_are_not_those_of_the_run(tmp_path, caplog):
   run_utils.warn_of_changes(str(tmp_path), {}, files={'/moved/a.tfrecord': 10})
   assert not caplog.messages
   run_utils.warn_of_changes(str(tmp_path), {}, files={'a.tfrecord': 11})
-  assert 'the training files are others, or have other numbers of records' in caplog.messages[0]
+  assert 'the training files or their numbers of records differ: in this' in caplog.messages[0]
 
 
 @pytest.mark.parametrize('text', ['', '{"flags"', '[]', '{}'])
 def test_a_damaged_record_is_no_reason_to_end(tmp_path, caplog, text):
   (tmp_path / 'run.json').write_text(text)
   run_utils.warn_of_changes(str(tmp_path), {'seed': 1}, ranks=1, files={})
-  assert caplog.messages == [f'{tmp_path}/run.json is damaged: what is not as in the run so far '
-                             'cannot be told']
+  assert caplog.messages == [f'{tmp_path}/run.json is damaged: cannot tell what has changed '
+                             'since the run began']

@@ -54,8 +54,9 @@ def test_an_update_that_is_not_finite_ends_the_run_and_leaves_the_last_checkpoin
   step = 1 if save_steps == 1 else 0
   assert saved(tmp_path) == {f'model.ckpt-{step}': float(step)}
   assert str(error.value) == (
-      f'step 2: w not finite after the update, and not saved; the newest checkpoint, '
-      f'{tmp_path}/model.ckpt-{step}, is whole. Lower --learning_rate, or set --max_gradient_norm.')
+      f'step 2: the update made w not finite, and was not saved; the newest checkpoint, '
+      f'{tmp_path}/model.ckpt-{step}, is complete. Lower --learning_rate, or set '
+      '--max_gradient_norm.')
 
 
 def test_what_is_not_finite_from_the_start_is_told_and_saved(tmp_path, caplog):
@@ -64,8 +65,9 @@ def test_what_is_not_finite_from_the_start_is_told_and_saved(tmp_path, caplog):
   train(tmp_path, [1.0], names=names, start=start)
   assert saved(tmp_path) == {'model.ckpt-1': 1.0}
   assert [record.getMessage() for record in caplog.records if 'finite' in record.getMessage()] == [
-      'the run begins with numbers that are not finite in best']
-  with pytest.raises(TrainingError, match='step 1: b and 1 more variables not finite after'):
+      'the run begins with values that are not finite in best']
+  with pytest.raises(
+      TrainingError, match='step 1: the update made b and 1 more variable not finite,'):
     train(tmp_path / 'ruined', [np.nan], names=names, start=start)
 
 
@@ -86,5 +88,6 @@ def test_one_operation_looks_at_all_variables(tmp_path):
 
 
 def test_how_many_variables_an_update_has_ruined(tmp_path):
-  with pytest.raises(TrainingError, match='step 1: b and 2 more variables not finite after'):
+  with pytest.raises(
+      TrainingError, match='step 1: the update made b and 2 more variables not finite,'):
     train(tmp_path, [np.nan], names=('w', 'b', 'slot'))

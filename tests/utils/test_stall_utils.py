@@ -47,7 +47,7 @@ def test_a_process_without_a_step_for_two_seconds_ends(pauses, code):
   assert done.returncode == code, done.stderr
   if code:
     assert time.monotonic() - started < 40
-    assert 'nothing has moved for 2 s, the limit of --stall_limit_secs: ' in done.stderr
+    assert 'no progress for 2 s, the limit of --stall_limit_secs: ' in done.stderr
     assert done.stderr.endswith('; all is saved\n')
   else:
     assert done.stdout == 'waits\n' * len(pauses) + 'ended\n'
@@ -153,8 +153,8 @@ def test_a_file_system_that_fails_does_not_hide_what_has_stalled(
   with stall_utils.watched(describe):
     watch._end({0: (1, 9.0)}, 'for 9 s')
   assert exits == [stall_utils.EXIT_STALLED]
-  assert re.search('nothing has moved .*; what is saved could not be looked at '
-                   rf'\({re.escape(reason)}\)', caplog.text)
+  assert re.search(rf'no progress .*; cannot tell what is saved \({re.escape(reason)}\)',
+                   caplog.text)
 
 
 def test_only_what_waits_is_watched(watch):
@@ -203,7 +203,8 @@ def test_a_rank_that_moves_before_its_end_goes_on(watch, monkeypatch, caplog):
   watch._end({0: (1, 9.0)}, 'for 9 s')
   watch.exit()
   assert codes == []
-  assert caplog.messages[1:] == [f'rank 0 on {socket.gethostname()} moves again, and goes on']
+  assert caplog.messages[1:] == [
+      f'rank 0 on {socket.gethostname()} makes progress again, and continues']
 
 
 def test_a_rank_that_fails_has_come_no_further(watch):
@@ -215,9 +216,9 @@ def test_a_rank_that_fails_has_come_no_further(watch):
 
 
 @pytest.mark.parametrize(('places', 'states', 'words'), [
-    ([], {}, 'other ranks have not come to the start'),
+    ([], {}, 'other ranks have not started'),
     (['here', 'there'], {0: (5, 9.0), 1: (5, 9.0)},
-     'all ranks wait within the same step, for images or others'),
+     'all ranks wait within the same step, for images or for each other'),
     (['here', 'there'], {0: (5, 9.0)}, 'rank 1 on there does not answer')])
 def test_what_is_said_at_the_end(watch, monkeypatch, caplog, places, states, words):
   codes = []
@@ -227,5 +228,5 @@ def test_what_is_said_at_the_end(watch, monkeypatch, caplog, places, states, wor
   with stall_utils.watched(lambda: 'all is saved'):
     watch._end(states, 'for 9 s')
   assert codes == [70]
-  assert caplog.messages == [f'rank 0 on {socket.gethostname()}: nothing has moved for 9 s: '
+  assert caplog.messages == [f'rank 0 on {socket.gethostname()}: no progress for 9 s: '
                              f'{words}; all is saved']

@@ -58,7 +58,7 @@ def test_what_is_loaded_is_left_alone_by_the_garbage_collector():
     ('--tf_xla_cpu_global_jit=false', '--tf_xla_cpu_global_jit=false'),
     ('/a/file', '/a/file')])
 def test_xla_may_compile_for_a_processor_unless_the_user_says_no(before, after):
-  assert tf1._for_processors_too(before) == after
+  assert tf1._for_cpus_too(before) == after
 
 
 @pytest.mark.skipif(platform.machine() != 'x86_64', reason='left to TensorFlow: try it on x86-64')
