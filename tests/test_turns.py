@@ -25,8 +25,11 @@ for number in itertools.count(1):
 
 @pytest.fixture
 def turns(monkeypatch):
+  """The module; at the end nothing that it has started may be left running."""
   monkeypatch.syspath_prepend(str(launch.ROOT / 'scripts'))
-  return importlib.import_module('turns')
+  before = psutil.Process().children(recursive=True)  # Such as multiprocessing's.
+  yield importlib.import_module('turns')
+  assert psutil.Process().children(recursive=True) == before
 
 
 def work(name, log, last=-1):
@@ -60,7 +63,6 @@ def test_the_order_is_drawn_for_each_round(turns, tmp_path, monkeypatch):
 
 def test_nothing_is_left_running(turns, tmp_path):
   turns.take({'a': work('a', tmp_path / 'log')}, rounds=1, intervals=1)
-  assert psutil.Process().children(recursive=True) == []
   written = (tmp_path / 'log').read_text()
   time.sleep(0.1)
   assert (tmp_path / 'log').read_text() == written
@@ -71,7 +73,6 @@ def test_a_command_that_ends_says_why(turns, tmp_path, last):
   with pytest.raises(RuntimeError, match='(?s)ended:.*out of images'):
     turns.take({'a': work('a', tmp_path / 'log'), 'b': work('b', tmp_path / 'log', last)},
                rounds=2, intervals=2)
-  assert psutil.Process().children(recursive=True) == []
 
 
 def test_the_remedy_where_psutil_is_missing():
